@@ -1,0 +1,1 @@
+"""The platform's verbs for people in a shell."""

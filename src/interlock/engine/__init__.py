@@ -1,0 +1,1 @@
+"""How work is done once and only once."""

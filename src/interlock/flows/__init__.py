@@ -1,0 +1,1 @@
+"""The shapes work can take, each a small program over the engine."""

@@ -1,0 +1,1 @@
+"""May it, who says, what did it cost."""

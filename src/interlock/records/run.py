@@ -1,0 +1,278 @@
+"""A run: its states, the only legal moves between them, and `fold`, which makes a run out of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+from interlock.errors import StoreFailed
+from interlock.records.fact import (
+    CancelAsked,
+    Fact,
+    Failure,
+    GateAnswered,
+    Noted,
+    PauseAsked,
+    QuestionAnswered,
+    QuestionAsked,
+    Recorded,
+    ResumeAsked,
+    RunAdmitted,
+    RunFinished,
+    RunRouted,
+    RunStarted,
+    RunWaiting,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
+from interlock.records.money import NOTHING_USED, Usage, add_micros
+from interlock.records.task import TaskStatus
+
+S = TaskStatus
+
+#: The only legal moves. Everything not listed here is refused, on every journal.
+MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
+    S.PENDING: frozenset({S.RUNNING, S.AWAITING_APPROVAL, S.WAITING, S.BLOCKED, S.CANCELLED, S.FAILED}),
+    S.RUNNING: frozenset({S.RUNNING, S.WAITING, S.AWAITING_APPROVAL, S.COMPLETED, S.FAILED, S.BLOCKED, S.CANCELLED}),
+    S.WAITING: frozenset({S.RUNNING, S.WAITING, S.AWAITING_APPROVAL, S.CANCELLED, S.FAILED, S.BLOCKED}),
+    S.AWAITING_APPROVAL: frozenset({S.RUNNING, S.WAITING, S.AWAITING_APPROVAL, S.CANCELLED, S.FAILED, S.BLOCKED}),
+    S.COMPLETED: frozenset(),
+    S.FAILED: frozenset({S.PENDING}),
+    S.BLOCKED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+
+StepStatus = Literal["running", "retrying", "finished", "failed"]
+
+
+def status_after(status: TaskStatus, fact: Fact) -> TaskStatus:
+    """The state a fact moves a run to; most facts move nothing.
+
+    Raises:
+        StoreFailed: the move is not legal; the journal refuses to write such a fact.
+    """
+    match fact:
+        case RunStarted():
+            wanted = S.RUNNING
+        case RunWaiting(reason="person"):
+            wanted = S.AWAITING_APPROVAL
+        case RunWaiting():
+            wanted = S.WAITING
+        case RunFinished():
+            wanted = S(fact.status)
+        case ResumeAsked(retry=True) if status is S.FAILED:
+            wanted = S.PENDING
+        case _:
+            return status
+    if wanted not in MOVES[status]:
+        raise StoreFailed(
+            f"A run that is {status.value} cannot become {wanted.value}.", code="store.illegal_move", detail=fact.kind
+        )
+    return wanted
+
+
+@dataclass(slots=True, kw_only=True)
+class StepRun:
+    """One step of a run as the facts tell it.
+
+    Args:
+        path: Its place in the run, for example `execution/tool/2`.
+        status: Running also means in doubt, when no driver is at work.
+        attempts: How often it was started.
+        key: The idempotency key all its attempts share.
+    """
+
+    path: str
+    what: str
+    name: str
+    status: StepStatus
+    attempts: int
+    key: str
+    repeatable: bool
+    input: Any = None
+    output: Any = None
+    failure: Failure | None = None
+    again_at: float | None = None
+    started_at: float = 0.0
+    seconds: float = 0.0
+    usage: Usage = NOTHING_USED
+    cost_micros: int | None = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Question:
+    """Something a person was asked, and the first answer."""
+
+    question_id: str
+    path: str
+    about: str
+    says: str
+    asked_at: float
+    approver: str | None = None
+    answer: str | None = None
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """Everything the facts say about one run. Made by `fold`, never written directly."""
+
+    run_id: str
+    status: TaskStatus = TaskStatus.PENDING
+    admitted: RunAdmitted | None = None
+    routed: RunRouted | None = None
+    finished: RunFinished | None = None
+    waiting: RunWaiting | None = None
+    cancel: CancelAsked | None = None
+    paused: bool = False
+    fence: int = 0
+    seq: int = 0
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    finished_at: float | None = None
+    starts: int = 0
+    steps: dict[str, StepRun] = field(default_factory=dict)
+    questions: dict[str, Question] = field(default_factory=dict)
+    gates: list[GateAnswered] = field(default_factory=list)
+    notes: list[Noted] = field(default_factory=list)
+    usage: Usage = NOTHING_USED
+    cost_micros: int | None = 0
+
+    def question_at(self, path: str, about: str) -> Question | None:
+        """The newest question asked at a step, if there is one."""
+        found = [q for q in self.questions.values() if q.path == path and q.about == about]
+        return found[-1] if found else None
+
+    def open_questions(self) -> list[Question]:
+        """What people still have to answer."""
+        return [q for q in self.questions.values() if q.answer is None]
+
+
+def fold(run_id: str, recorded: Iterable[Recorded]) -> Run:
+    """Make a run out of its facts, oldest first. Total: every fact there is has a meaning.
+
+    Args:
+        run_id: The run's id.
+        recorded: Its facts in order; a fact that was already folded is passed over, so that reading
+            the same page twice changes nothing.
+
+    Raises:
+        StoreFailed: facts are missing in the middle, or a move is not legal.
+    """
+    run = Run(run_id=run_id)
+    for record in recorded:
+        fold_one(run, record)
+    return run
+
+
+def fold_one(run: Run, record: Recorded) -> None:
+    """Add one fact to a run; one that is already in it changes nothing."""
+    if record.seq <= run.seq:
+        return
+    if record.seq != run.seq + 1:
+        raise StoreFailed(
+            f"Facts {run.seq + 1} to {record.seq - 1} of run {run.run_id} are missing.",
+            "Restore the store from a backup; `interlock doctor` checks it.",
+            code="store.gap",
+        )
+    run.status = status_after(run.status, record.fact)
+    run.seq = record.seq
+    run.updated_at = record.at
+    _apply(run, record.fact, record.at)
+
+
+def _apply(run: Run, fact: Fact, at: float) -> None:
+    match fact:
+        case RunAdmitted():
+            run.admitted = fact
+            run.created_at = at
+        case RunRouted():
+            run.routed = fact
+        case RunStarted():
+            run.fence = fact.fence
+            run.starts += 1
+            run.waiting = None
+        case RunWaiting():
+            run.waiting = fact
+        case RunFinished():
+            run.finished = fact
+            run.finished_at = at
+            run.waiting = None
+        case StepStarted() | StepFinished() | StepFailed():
+            _apply_step(run, fact, at)
+        case QuestionAsked() | QuestionAnswered():
+            _apply_question(run, fact, at)
+        case GateAnswered():
+            run.gates.append(fact)
+        case CancelAsked():
+            run.cancel = run.cancel or fact
+        case PauseAsked():
+            run.paused = True
+        case ResumeAsked():
+            _apply_resume(run, fact)
+        case Noted():
+            run.notes.append(fact)
+        case _:
+            assert_never(fact)
+
+
+def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: float) -> None:
+    step = run.steps.get(fact.path)
+    if isinstance(fact, StepStarted):
+        if step is None:
+            run.steps[fact.path] = StepRun(
+                path=fact.path,
+                what=fact.what,
+                name=fact.name,
+                status="running",
+                attempts=fact.attempt,
+                key=fact.key,
+                repeatable=fact.repeatable,
+                input=fact.input,
+                started_at=at,
+            )
+        elif step.status != "finished":
+            step.status, step.attempts, step.again_at = "running", fact.attempt, None
+        return
+    if step is None:  # refused before it was started: there was no intent, only an outcome
+        step = run.steps[fact.path] = StepRun(
+            path=fact.path, what="tool", name="", status="failed", attempts=0, key="", repeatable=True, started_at=at
+        )
+    if step.status == "finished":
+        return
+    step.seconds += fact.seconds
+    step.usage, run.usage = step.usage + fact.usage, run.usage + fact.usage
+    step.cost_micros = add_micros(step.cost_micros, fact.cost_micros)
+    run.cost_micros = add_micros(run.cost_micros, fact.cost_micros)
+    if isinstance(fact, StepFinished):
+        step.status, step.output, step.failure = "finished", fact.output, None
+    else:
+        step.failure, step.again_at = fact.failure, fact.again_at
+        step.status = "failed" if fact.again_at is None else "retrying"
+
+
+def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered, at: float) -> None:
+    if isinstance(fact, QuestionAsked):
+        run.questions[fact.question_id] = Question(
+            question_id=fact.question_id,
+            path=fact.path,
+            about=fact.about,
+            says=fact.says,
+            asked_at=at,
+            approver=fact.approver,
+        )
+        return
+    question = run.questions.get(fact.question_id)
+    if question is not None and question.answer is None:
+        question.answer, question.by, question.reason = fact.answer, fact.by, fact.reason
+
+
+def _apply_resume(run: Run, fact: ResumeAsked) -> None:
+    run.paused = False
+    if fact.retry:
+        run.finished, run.finished_at = None, None
+        for path in [p for p, s in run.steps.items() if s.status == "failed"]:
+            del run.steps[path]

@@ -1,0 +1,137 @@
+"""May it? Acts, verdicts, and the Gate protocol that every task, tool call, command and spend must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+from interlock.errors import Refused
+
+ActKind = Literal["task", "model", "tool", "command", "tool_result", "output", "message"]
+
+
+class Effect(IntEnum):
+    """What a verdict does; the larger is the stricter, and the strictest part wins."""
+
+    ALLOW = 0
+    APPROVAL = 1
+    BLOCK = 2
+
+    @property
+    def word(self) -> str:
+        """The effect as people and records write it: allow, approval or block."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One thing that wants to happen, exactly as it would happen.
+
+    Args:
+        kind: At which point it is judged.
+        name: The task's type, the tool, the model or the program.
+        arguments: Exactly what would be done, as JSON. What is judged is what is executed.
+        run_id: The run it belongs to.
+        path: The step it belongs to.
+        agent: Who wants it.
+        user: For whom.
+        tenant: On whose behalf.
+        cwd: The directory it would happen in, for commands and files.
+        content: The text that is judged, for `tool_result` and `output`.
+    """
+
+    kind: ActKind
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    path: str = ""
+    agent: str = ""
+    user: str | None = None
+    tenant: str | None = None
+    cwd: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer to an act, with its reason and the place of the rule.
+
+    Args:
+        effect: Allow, ask a person, or block.
+        rule: The rule's name, for example a guardrail's.
+        reason: One sentence for people.
+        place: Where the rule stands, for example `policy.toml:31`.
+        approver: Who may answer, where a person must.
+        parts: The answers it was combined from.
+    """
+
+    effect: Effect
+    rule: str = ""
+    reason: str = ""
+    place: str = ""
+    approver: str | None = None
+    parts: tuple[Verdict, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may happen now."""
+        return self.effect is Effect.ALLOW
+
+
+ALLOWED = Verdict(effect=Effect.ALLOW)
+
+
+def strictest(parts: list[Verdict]) -> Verdict:
+    """Combine answers: block beats approval beats allow; the first of the strictest speaks.
+
+    No answer at all is a block: nothing is allowed by silence.
+    """
+    if not parts:
+        return Verdict(effect=Effect.BLOCK, rule="default", reason="No rule allows it.")
+    if len(parts) == 1:
+        return parts[0]
+    worst = max(parts, key=lambda part: part.effect)
+    return Verdict(
+        effect=worst.effect,
+        rule=worst.rule,
+        reason=worst.reason,
+        place=worst.place,
+        approver=worst.approver,
+        parts=tuple(parts),
+    )
+
+
+def refusal(verdict: Verdict) -> Refused:
+    """The error that tells a person about a verdict that did not allow."""
+    rule = f" ({verdict.rule})" if verdict.rule else ""
+    return Refused(f"{verdict.reason or 'A rule forbids it.'}{rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Proof that a gate allowed an act. Tools run permits, not requests: what was judged is what is done.
+
+    Raises:
+        Refused: the verdict does not allow the act.
+    """
+
+    act: Act
+    verdict: Verdict
+
+    def __post_init__(self) -> None:
+        if not self.verdict.allowed:
+            raise refusal(self.verdict)
+
+
+class Gate(Protocol):
+    """What governance answers and the engine asks; the two rooms know each other only by this."""
+
+    async def admit(self, act: Act) -> Verdict:
+        """May this happen? Never raises: an error inside is a block."""
+        ...
+
+    async def settle(self, act: Act, *, cost_micros: int | None, tokens: int, failed: bool) -> None:
+        """What it came to. Called once for every admitted act that was tried, also when it failed."""
+        ...

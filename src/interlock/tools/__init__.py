@@ -1,0 +1,1 @@
+"""What agents may touch, never without a Gate in hand."""
