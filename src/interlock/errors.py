@@ -186,12 +186,27 @@ class InvalidRequest(AgentFailed):
     default_do = "Check the model's name and the request; see the failed step with `interlock run show ID`."
 
 
+class QuotaUsedUp(InvalidRequest):
+    """The account at the provider has nothing left to spend; waiting does not help."""
+
+    code = "agent.quota"
+    default_do = "Add credit or raise the limit of the account at the provider."
+
+
 class OutputInvalid(AgentFailed):
     """The answer is not of the form that was asked for."""
 
     code = "agent.output_invalid"
     retryable = True
     default_do = "Try again, or ask for a simpler form."
+
+
+class OutputTooLarge(OutputInvalid):
+    """The answer is larger than is ever read."""
+
+    code = "agent.output_too_large"
+    retryable = False
+    default_do = "Ask for less at once."
 
 
 class ToolFailed(AgentFailed):
@@ -250,6 +265,7 @@ def from_code(code: str, says: str, do: str = "", retry_after: float | None = No
             "approval": AwaitingApproval,
             "budget": OverBudget,
             "agent": AgentFailed,
+            "step": StepLost,
             "tool": ToolFailed,
             "store": StoreFailed,
         }

@@ -47,6 +47,10 @@ class Done:
     cost_micros: int | None = 0
 
 
+def _no_beat() -> None:
+    """A sign of life nobody waits for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try of one step, handed to the act.
@@ -57,6 +61,7 @@ class Attempt:
         path: The step's full path.
         timeout: Seconds this try may take, or None.
         permit: The gate's permit, where the step was given an act to judge.
+        beat: A sign of life; to be called now and then where the step has a `heartbeat`.
     """
 
     number: int
@@ -64,6 +69,7 @@ class Attempt:
     path: str
     timeout: float | None = None
     permit: Permit | None = None
+    beat: Callable[[], None] = _no_beat
 
 
 class Bench(Protocol):
@@ -84,6 +90,7 @@ class Bench(Protocol):
         input: Any = None,  # noqa: A002 - the field's name in the fact
         repeatable: bool = True,
         timeout: float | None = None,
+        heartbeat: float | None = None,
         attempts: int | None = None,
         judge: Act | None = None,
     ) -> Any:
@@ -98,6 +105,7 @@ class Bench(Protocol):
             input: What goes in, as JSON, if it is worth keeping.
             repeatable: Whether it may be done again when a crash leaves its outcome unknown.
             timeout: Seconds for one try.
+            heartbeat: Seconds without a sign of life (`Attempt.beat`) after which a try is given up.
             attempts: Tries in all; None for the engine's retry policy.
             judge: What the gate must allow first. The permit comes with the attempt.
 

@@ -41,8 +41,6 @@ class RunAdmitted:
     task_id: str
     flow: str
     digest: str
-    input: dict[str, Any] = field(default_factory=dict)
-    deadline: float | None = None
     parent: str | None = None
 
 

@@ -133,7 +133,10 @@ class Run:
     created_at: float = 0.0
     updated_at: float = 0.0
     finished_at: float | None = None
+    driver: str = ""
     starts: int = 0
+    active_seconds: float = 0.0
+    active_since: float | None = None
     steps: dict[str, StepRun] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
     gates: list[GateAnswered] = field(default_factory=list)
@@ -180,43 +183,55 @@ def fold_one(run: Run, record: Recorded) -> None:
         )
     run.status = status_after(run.status, record.fact)
     run.seq = record.seq
-    run.updated_at = record.at
     _apply(run, record.fact, record.at)
+    run.updated_at = record.at
 
 
 def _apply(run: Run, fact: Fact, at: float) -> None:
     match fact:
-        case RunAdmitted():
-            run.admitted = fact
-            run.created_at = at
-        case RunRouted():
-            run.routed = fact
-        case RunStarted():
-            run.fence = fact.fence
-            run.starts += 1
-            run.waiting = None
-        case RunWaiting():
-            run.waiting = fact
-        case RunFinished():
-            run.finished = fact
-            run.finished_at = at
-            run.waiting = None
+        case RunAdmitted() | RunRouted() | RunStarted() | RunWaiting() | RunFinished():
+            _apply_course(run, fact, at)
         case StepStarted() | StepFinished() | StepFailed():
             _apply_step(run, fact, at)
         case QuestionAsked() | QuestionAnswered():
             _apply_question(run, fact, at)
+        case CancelAsked() | PauseAsked() | ResumeAsked():
+            _apply_wish(run, fact)
         case GateAnswered():
             run.gates.append(fact)
-        case CancelAsked():
-            run.cancel = run.cancel or fact
-        case PauseAsked():
-            run.paused = True
-        case ResumeAsked():
-            _apply_resume(run, fact)
         case Noted():
             run.notes.append(fact)
         case _:
             assert_never(fact)
+
+
+def _apply_course(run: Run, fact: RunAdmitted | RunRouted | RunStarted | RunWaiting | RunFinished, at: float) -> None:
+    match fact:
+        case RunAdmitted():
+            run.admitted, run.created_at = fact, at
+        case RunRouted():
+            run.routed = fact
+        case RunStarted():
+            # A crash is not written down: the driver before this one worked until its last fact.
+            _stop_clock(run, at if run.waiting else run.updated_at)
+            run.fence, run.driver, run.waiting = fact.fence, fact.driver, None
+            run.starts += 1
+            run.active_since = at
+        case RunWaiting():
+            run.waiting = fact
+            if fact.reason != "timer":  # a retry's pause is part of the work, a person's is not
+                _stop_clock(run, at)
+        case RunFinished():
+            run.finished, run.finished_at, run.waiting = fact, at, None
+            _stop_clock(run, at)
+        case _:
+            assert_never(fact)
+
+
+def _stop_clock(run: Run, at: float) -> None:
+    if run.active_since is not None:
+        run.active_seconds += max(0.0, at - run.active_since)
+        run.active_since = None
 
 
 def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: float) -> None:
@@ -270,9 +285,16 @@ def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered, at: float)
         question.answer, question.by, question.reason = fact.answer, fact.by, fact.reason
 
 
-def _apply_resume(run: Run, fact: ResumeAsked) -> None:
-    run.paused = False
-    if fact.retry:
-        run.finished, run.finished_at = None, None
-        for path in [p for p, s in run.steps.items() if s.status == "failed"]:
-            del run.steps[path]
+def _apply_wish(run: Run, fact: CancelAsked | PauseAsked | ResumeAsked) -> None:
+    match fact:
+        case CancelAsked():
+            run.cancel = run.cancel or fact
+        case PauseAsked():
+            run.paused = True
+        case ResumeAsked():
+            run.paused = False
+            if fact.retry:
+                run.finished, run.finished_at = None, None
+                run.steps = {path: step for path, step in run.steps.items() if step.status != "failed"}
+        case _:
+            assert_never(fact)

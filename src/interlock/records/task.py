@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -91,8 +91,9 @@ class Task:
     def __post_init__(self) -> None:
         _check_text(self)
         _check_numbers(self)
-        if self.type is not None and not isinstance(self.type, TaskType):
-            object.__setattr__(self, "type", _as_type(self.type))
+        given: object = self.type
+        if given is not None:
+            object.__setattr__(self, "type", _as_type(given))
         for name in ("context", "labels"):
             value = getattr(self, name)
             if not isinstance(value, Mapping):
@@ -147,29 +148,31 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
     """
     if depth > 64:
         raise UsageError(f"{where} is nested deeper than 64 levels.", code="usage.json")
-    if value is None or isinstance(value, (str, bool, int)):
-        if isinstance(value, str):
+    match value:
+        case None | bool() | int():
+            return
+        case str():
             _check_unicode(value, where)
-        return
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise UsageError(f"{where} holds a number that JSON cannot carry ({value}).", code="usage.json")
-        return
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            if not isinstance(key, str):
-                raise UsageError(f"{where} has a key that is not a text: {key!r}.", code="usage.json")
-            check_json(below, f"{where}[{key!r}]", depth + 1)
-        return
-    if isinstance(value, (list, tuple)):
-        for number, below in enumerate(value):
-            check_json(below, f"{where}[{number}]", depth + 1)
-        return
-    raise UsageError(
-        f"{where} holds a {type(value).__name__}, which JSON cannot carry.",
-        "Use texts, numbers, booleans, None, lists and dicts.",
-        code="usage.json",
-    )
+        case float():
+            if not math.isfinite(value):
+                raise UsageError(f"{where} holds a number that JSON cannot carry ({value}).", code="usage.json")
+        case Mapping() | list() | tuple():
+            for place, below in _inside(value, where):
+                check_json(below, place, depth + 1)
+        case _:
+            raise UsageError(
+                f"{where} holds a {type(value).__name__}, which JSON cannot carry.",
+                "Use texts, numbers, booleans, None, lists and dicts.",
+                code="usage.json",
+            )
+
+
+def _inside(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, below in pairs:
+        if isinstance(value, Mapping) and not isinstance(key, str):
+            raise UsageError(f"{where} has a key that is not a text: {key!r}.", code="usage.json")
+        yield f"{where}[{key!r}]", below
 
 
 def _check_unicode(text: str, where: str) -> None:
@@ -184,8 +187,9 @@ def _wrong(name: str, want: str, got: object) -> UsageError:
 
 
 def _check_text(task: Task) -> None:
-    if not isinstance(task.description, str):
-        raise _wrong("description", "a text", task.description)
+    for name in ("description",):
+        if not isinstance(getattr(task, name), str):
+            raise _wrong(name, "a text", getattr(task, name))
     if len(task.description) > MAX_DESCRIPTION:
         raise UsageError(
             f"The description has {len(task.description):,} characters; at most {MAX_DESCRIPTION:,} are accepted.",

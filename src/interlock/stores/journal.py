@@ -56,6 +56,7 @@ class RunRow:
     failure_code: str
     failure_says: str
     guardrail: str | None
+    parked_by: str
     driver: str
     driven: bool
     seq: int
@@ -70,6 +71,7 @@ class Query:
         run_prefix: Only runs whose id begins so.
         task_id: Only runs of this task.
         due_at: Only waiting runs whose timer is due at this time, most urgent first.
+        parked_by: Only runs that were last driven by this owner.
         orphaned: Only runs that ought to move but whose driver is dead, oldest first.
         limit: At most so many rows.
         before: Only runs created before this run id (for paging, newest first).
@@ -79,6 +81,7 @@ class Query:
     run_prefix: str = ""
     task_id: str = ""
     due_at: float | None = None
+    parked_by: str = ""
     orphaned: bool = False
     limit: int = 100
     before: str = ""
@@ -134,9 +137,15 @@ class Journal(Protocol):
         """Runs by their rows."""
         ...
 
-    def watch(self, *, after: int | None = None, run_id: str = "") -> AsyncIterator[Recorded]:
+    def watch(self, *, after: int | None = None, run_id: str = "", outside: bool = False) -> AsyncIterator[Recorded]:
         """All facts with a position greater than `after`, in order, and then new ones as they are written,
-        by this process or another. `after=None` means from now on. Never ends by itself."""
+        by this process or another. `after=None` means from now on. Never ends by itself.
+
+        Args:
+            after: A position, or None.
+            run_id: Only facts of this run.
+            outside: Only the facts of `records.fact.FROM_OUTSIDE`, for all runs; looked for every 0.1 s.
+        """
         ...
 
     async def close(self) -> None:

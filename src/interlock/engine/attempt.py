@@ -1,0 +1,72 @@
+"""One try of one act: its time limit, its heartbeat, and how everything that can go wrong is named."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from interlock.agents.agent import Attempt, Done
+from interlock.engine.parking import Parked, Stopped
+from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError
+
+LONGEST_SENTENCE = 300
+
+
+async def try_once(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, heartbeat: float | None = None) -> Done:
+    """Make one try.
+
+    Args:
+        act: Does it; see `Bench.step`.
+        attempt: The try; its `timeout` is kept here.
+        heartbeat: Seconds without `attempt.beat()` after which it is given up, or None.
+
+    Raises:
+        AgentTimeoutError: it took longer than `attempt.timeout`, or gave no sign of life.
+        InterlockError: what the act raised; any other exception becomes `AgentFailed` with code
+            `agent.crashed`, its traceback in `detail` only.
+    """
+    limit = asyncio.timeout(attempt.timeout)
+    try:
+        async with limit:
+            if heartbeat is None:
+                result = await act(attempt)
+            else:
+                result = await _with_heartbeat(act, attempt, heartbeat)
+    except (InterlockError, Parked, Stopped):
+        raise
+    except TimeoutError as error:
+        if attempt.timeout is not None and limit.expired():
+            raise AgentTimeoutError(f"It took longer than the {attempt.timeout:g} s allowed (timeout).") from error
+        raise crashed(error) from error
+    except Exception as error:
+        raise crashed(error) from error
+    return result if isinstance(result, Done) else Done(output=result)
+
+
+async def _with_heartbeat(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, heartbeat: float) -> Any:
+    loop = asyncio.get_running_loop()
+    quiet = asyncio.timeout(heartbeat)
+
+    def beat() -> None:
+        quiet.reschedule(loop.time() + heartbeat)
+
+    try:
+        async with quiet:
+            return await act(replace(attempt, beat=beat))
+    except TimeoutError as error:
+        if quiet.expired():
+            raise AgentTimeoutError(f"It gave no sign of life for {heartbeat:g} s (heartbeat timeout).") from error
+        raise
+
+
+def crashed(error: BaseException) -> AgentFailed:
+    """Name an error nobody expected; the traceback goes to `detail`, which is never shown."""
+    says = str(error)[:LONGEST_SENTENCE]
+    return AgentFailed(
+        f"It raised {type(error).__name__}{': ' + says if says else '.'}",
+        code="agent.crashed",
+        detail="".join(traceback.format_exception(error)),
+    )

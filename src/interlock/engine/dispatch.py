@@ -1,0 +1,119 @@
+"""Who drives what, when: a narrow protocol, and the embedded dispatch of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from interlock.engine.clock import Alarm, Clock
+
+Advance = Callable[[str], Awaitable[None]]
+
+
+class Dispatch(Protocol):
+    """Brings runs to whoever can drive them. An engine across machines takes this place."""
+
+    def submit(self, run_id: str, *, priority: int, not_before: float | None = None) -> None:
+        """Have a run advanced, the more urgent (smaller) priority first, not before a time."""
+        ...
+
+    def room(self) -> bool:
+        """Whether a run submitted now would be advanced at once."""
+        ...
+
+    async def stop(self) -> None:
+        """Advance nothing more. Runs that are being advanced are left to end."""
+        ...
+
+
+class EmbeddedDispatch:
+    """Advances runs as tasks of this process, at most so many at once.
+
+    Runs that wait for a time are not held here: the journal knows them. This only remembers when to look again.
+
+    Args:
+        advance: Drives a run until it waits or ends. It must not raise.
+        due: Submits the runs whose time has come, and says when the next one comes, or None.
+        most: How many runs are advanced at once at most.
+        clock: The time.
+    """
+
+    def __init__(
+        self, advance: Advance, due: Callable[[], Awaitable[float | None]], *, most: int, clock: Clock
+    ) -> None:
+        self._advance = advance
+        self._due = due
+        self._most = most
+        self._clock = clock
+        self._queue: list[tuple[int, int, str]] = []
+        self._order = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._alarm: Alarm | None = None
+        self._alarm_at = float("inf")
+        self._stopped = False
+
+    def submit(self, run_id: str, *, priority: int, not_before: float | None = None) -> None:
+        """See `Dispatch.submit`."""
+        if self._stopped:
+            return
+        if not_before is not None:
+            self._look_again(not_before)
+            return
+        heapq.heappush(self._queue, (priority, next(self._order), run_id))
+        self._fill()
+
+    def room(self) -> bool:
+        """See `Dispatch.room`."""
+        return not self._stopped and len(self._tasks) < self._most and not self._queue
+
+    async def stop(self) -> None:
+        """See `Dispatch.stop`."""
+        self._stopped = True
+        self._queue.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    async def idle(self) -> None:
+        """Come back when nothing is being advanced."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def abandon(self) -> None:
+        """Cancel whatever is still being advanced."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _fill(self) -> None:
+        while self._queue and len(self._tasks) < self._most:
+            _, _, run_id = heapq.heappop(self._queue)
+            self._start(self._advance(run_id))
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the owner: a task nobody holds may be collected in the middle
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._stopped:
+            self._fill()
+
+    def _look_again(self, at: float) -> None:
+        if at >= self._alarm_at or self._stopped:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._clock.call_later(max(0.0, at - self._clock.now()), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm, self._alarm_at = None, float("inf")
+        self._start(self._collect())
+
+    async def _collect(self) -> None:
+        following = await self._due()
+        if following is not None:
+            self._look_again(following)

@@ -1,0 +1,244 @@
+"""The journal in one embedded SQLite file, the default: WAL, full fsync, one writer, group commit."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import getpid
+from pathlib import Path
+from typing import Any, TypeVar
+
+from interlock.errors import StoreFailed
+from interlock.records.fact import Fact, Recorded
+from interlock.records.task import TaskStatus
+from interlock.stores.encoding import encode, record
+from interlock.stores.journal import Claim, Query, RunRow
+from interlock.stores.liveness import Liveness
+from interlock.stores.projection import COLUMNS
+from interlock.stores.sql import queries
+from interlock.stores.sqlite_commit import Append, GiveBack, Ledger, Release, Take
+from interlock.stores.sqlite_file import explain, open_reader, open_writer
+from interlock.stores.writer import GroupWriter
+
+T = TypeVar("T")
+PAGE = 1000
+#: How often another process's facts are looked for while someone watches, in seconds.
+POLL = 0.1
+
+
+@dataclass(slots=True)
+class _Ask:
+    """A question for the writer's own connection (a store in memory has no other)."""
+
+    future: asyncio.Future[Any]
+    ask: Callable[[sqlite3.Connection], Any]
+
+
+class SqliteJournal:
+    """A `Journal` in one SQLite file, which several processes of one machine may share.
+
+    Args:
+        path: The file; its folder is made if need be. None keeps everything in memory, for tests.
+        now: The clock: seconds since 1970.
+
+    Raises:
+        StoreFailed: the file is foreign, damaged, newer than this version, or cannot be written.
+    """
+
+    def __init__(self, path: Path | str | None, *, now: Callable[[], float] = time.time) -> None:
+        self._path = Path(path) if path is not None else None
+        self._queries = queries()
+        self._owner = f"p{getpid()}-{secrets.token_hex(6)}"
+        self._connection = open_writer(self._path)
+        self._alive = Liveness(self._path.parent / "drivers" if self._path else None, self._owner)
+        self._ledger = Ledger(self._connection, self._path, self._alive.alive, now)
+        self._writer = GroupWriter(self._ledger.commit)
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="interlock-read") if self._path else None
+        self._local = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._watchers: set[_Watcher] = set()
+        self._ledger.on_commit = self._wake_watchers
+        self._closed = False
+
+    @property
+    def owner(self) -> str:
+        """The name under which this journal claims runs."""
+        return self._owner
+
+    def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
+        """See `Journal.append`."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Append(future, run_id, facts, [encode(fact) for fact in facts], claim))
+        return future
+
+    async def claim(self, run_id: str) -> Claim:
+        """See `Journal.claim`."""
+        future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Take(future, run_id, self._owner))
+        return await future
+
+    async def release(self, claim: Claim) -> None:
+        """See `Journal.release`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Release(future, claim))
+        await future
+
+    async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        """See `Journal.read`."""
+        most = -1 if limit is None else limit
+        sql = self._queries["facts_of_run"]
+        rows = await self._ask(lambda db: db.execute(sql, (run_id, after, most)).fetchall())
+        return [record(row) for row in rows]
+
+    async def runs(self, query: Query) -> list[RunRow]:
+        """See `Journal.runs`."""
+        sql, values = _listing(query)
+        rows = await self._ask(lambda db: db.execute(sql, values).fetchall())
+        alive: dict[str, bool] = {}
+        found = []
+        for row in rows:
+            driver = row[len(COLUMNS) - 2]
+            if driver not in alive:
+                alive[driver] = bool(driver) and self._alive.alive(driver)
+            if not (query.orphaned and alive[driver]):
+                found.append(_run_row(row, driven=alive[driver]))
+        return found[: query.limit]
+
+    async def watch(
+        self, *, after: int | None = None, run_id: str = "", outside: bool = False
+    ) -> AsyncIterator[Recorded]:
+        """See `Journal.watch`."""
+        which = "facts_from_outside_since" if outside else "facts_of_run_since" if run_id else "facts_since"
+        sql = self._queries[which]
+        key: tuple[Any, ...] = (run_id,) if run_id else ()
+        watcher = _Watcher(asyncio.get_running_loop(), asyncio.Event())
+        if not outside:  # those who wait for rare facts look now and then, and are not woken by every commit
+            self._watchers.add(watcher)
+        try:
+            newest = self._queries["newest_position"]
+            place = after
+            if place is None:
+                place = (await self._ask(lambda db: db.execute(newest).fetchone()))[0]
+            while True:
+                watcher.event.clear()
+                rows = await self._ask(_page(sql, (*key, place, PAGE)))
+                for row in rows:
+                    yield record(row)
+                    place = row[0]
+                if len(rows) < PAGE:
+                    await watcher.pause()
+        finally:
+            self._watchers.discard(watcher)
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writer.submit(GiveBack(future, self._owner))
+        await asyncio.to_thread(self._writer.close)
+        if self._readers is not None:
+            self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        self._alive.close()
+        self._connection.close()
+
+    async def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise StoreFailed("The journal is closed.", "Open the platform again.", code="store.closed")
+        loop = asyncio.get_running_loop()
+        if self._readers is None:
+            future: asyncio.Future[T] = loop.create_future()
+            self._writer.submit(_Ask(future, ask))
+            return await future
+        return await loop.run_in_executor(self._readers, self._read_with, ask)
+
+    def _read_with(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                assert self._path is not None
+                connection = self._local.connection = open_reader(self._path)
+                self._reader_connections.append(connection)
+            return ask(connection)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+    def _wake_watchers(self) -> None:
+        for watcher in list(self._watchers):
+            watcher.wake()
+
+
+@dataclass(eq=False, slots=True)
+class _Watcher:
+    loop: asyncio.AbstractEventLoop
+    event: asyncio.Event
+
+    def wake(self) -> None:
+        """Say, from the writer's thread, that there is something new."""
+        try:
+            self.loop.call_soon_threadsafe(self.event.set)
+        except RuntimeError:  # the loop of an abandoned watcher is gone
+            return
+
+    async def pause(self) -> None:
+        """Wait until this process has written something, or it is time to look at what others wrote."""
+        try:
+            async with asyncio.timeout(POLL):
+                await self.event.wait()
+        except TimeoutError:
+            return
+
+
+def _page(sql: str, values: tuple[Any, ...]) -> Callable[[sqlite3.Connection], list[Any]]:
+    return lambda db: db.execute(sql, values).fetchall()
+
+
+def _listing(query: Query) -> tuple[str, tuple[Any, ...]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if query.status:
+        where.append(f"status IN ({', '.join('?' * len(query.status))})")
+        values.extend(status.value for status in query.status)
+    if query.run_prefix:
+        where.append("substr(run_id, 1, ?) = ?")
+        values.extend((len(query.run_prefix), query.run_prefix))
+    if query.task_id:
+        where.append("task_id = ?")
+        values.append(query.task_id)
+    if query.due_at is not None:
+        where.append("status = 'waiting' AND wake_at <= ?")
+        values.append(query.due_at)
+    if query.parked_by:
+        where.append("parked_by = ?")
+        values.append(query.parked_by)
+    if query.orphaned:
+        where.append("status IN ('pending', 'running')")
+    if query.before:
+        where.append("(created_at, run_id) < (SELECT created_at, run_id FROM runs WHERE run_id = ?)")
+        values.append(query.before)
+    order = "created_at DESC, run_id DESC"
+    if query.due_at is not None:
+        order = "priority, wake_at"
+    elif query.orphaned:
+        order = "priority, created_at"
+    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    limit = -1 if query.orphaned else query.limit
+    columns = ", ".join(f'runs."{name}"' for name in COLUMNS)
+    seq = "(SELECT MAX(seq) FROM facts WHERE facts.run_id = runs.run_id)"
+    return f"SELECT {columns}, {seq} FROM runs {clause} ORDER BY {order} LIMIT ?", (*values, limit)
+
+
+def _run_row(row: Sequence[Any], *, driven: bool) -> RunRow:
+    values = dict(zip((*COLUMNS, "seq"), row, strict=True))
+    values.pop("fence")
+    values["status"] = TaskStatus(values["status"])
+    return RunRow(**values, driven=driven)

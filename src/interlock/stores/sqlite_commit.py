@@ -1,0 +1,241 @@
+"""One group of appends as one SQLite transaction: who may write, what changes, and what each is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from interlock.errors import Conflict, DrivenElsewhere, InterlockError, NotFound, StaleFence, StoreFailed
+from interlock.records.fact import FROM_OUTSIDE, Fact, RunAdmitted
+from interlock.records.task import FINAL
+from interlock.stores.journal import Claim
+from interlock.stores.projection import COLUMNS, Row, advance, new_row
+from interlock.stores.sql import queries
+from interlock.stores.sqlite_file import explain
+from interlock.stores.writer import Outcome, all_failed
+
+FACT_COLUMNS = 5
+LARGEST = 128
+#: How many runs' heads are remembered between groups. Above it the memory is dropped and read again.
+REMEMBERED = 50_000
+
+
+@dataclass(slots=True)
+class Append:
+    """Facts to write, already encoded."""
+
+    future: asyncio.Future[int]
+    run_id: str
+    facts: Sequence[Fact]
+    bodies: list[str]
+    claim: Claim | None
+
+
+@dataclass(slots=True)
+class Take:
+    """A wish to drive a run."""
+
+    future: asyncio.Future[Claim]
+    run_id: str
+    owner: str
+
+
+@dataclass(slots=True)
+class Release:
+    """A claim given back."""
+
+    future: asyncio.Future[None]
+    claim: Claim
+
+
+@dataclass(slots=True)
+class GiveBack:
+    """All claims of an owner given back, when it closes."""
+
+    future: asyncio.Future[None]
+    owner: str
+
+
+@dataclass(slots=True)
+class _Group:
+    """What one transaction is about to write."""
+
+    rows: list[Any] = field(default_factory=list)
+    changed: dict[str, Row] = field(default_factory=dict)
+    heads: dict[str, Row] = field(default_factory=dict)
+
+
+class Ledger:
+    """Commits groups on the writer's thread and connection. Nothing here is called from anywhere else.
+
+    The heads of runs (newest fact, state, driver, fence) are remembered between groups. They are trusted only
+    while SQLite's `data_version` says that no other connection has committed meanwhile.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path | None,
+        alive: Callable[[str], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self._db = connection
+        self._path = path
+        self._alive = alive
+        self._now = now
+        self._queries = queries()
+        self._heads: dict[str, Row] = {}
+        self._version = -1
+        self._inserts: dict[int, str] = {}
+        self.on_commit: Callable[[], None] = lambda: None
+        names = ", ".join(f'"{name}"' for name in COLUMNS)
+        marks = ", ".join("?" * len(COLUMNS))
+        sets = ", ".join(f'"{name}" = excluded."{name}"' for name in COLUMNS if name != "run_id")
+        self._upsert = f"INSERT INTO runs ({names}) VALUES ({marks}) ON CONFLICT (run_id) DO UPDATE SET {sets}"
+
+    def commit(self, group: Sequence[Any]) -> list[Outcome]:
+        """Write a group in one transaction. Work that may not be written fails alone; if the disk fails, all fails."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version or len(self._heads) > REMEMBERED:
+                self._heads.clear()
+                self._version = version
+            pending = _Group()
+            outcomes = [self._one(work, pending) for work in group]
+            self._insert(pending.rows)
+            if pending.changed:
+                self._db.executemany(self._upsert, [row.values() for row in pending.changed.values()])
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._undo(group, explain(error, self._path))
+        except Exception as error:  # noqa: BLE001 - the writer must answer everyone, whatever happens
+            return self._undo(group, StoreFailed("The journal could not be written.", detail=repr(error)))
+        self._remember(pending)
+        self.on_commit()
+        return outcomes
+
+    def _undo(self, group: Sequence[Any], error: InterlockError) -> list[Outcome]:
+        self._heads.clear()
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself (disk full, I/O error)
+                self._db.execute("ROLLBACK")
+        return all_failed(group, error)
+
+    def _remember(self, pending: _Group) -> None:
+        for run_id, row in pending.heads.items():
+            if row.status in FINAL and not row.driver:
+                self._heads.pop(run_id, None)
+            else:
+                self._heads[run_id] = row
+
+    def _one(self, work: Any, pending: _Group) -> Outcome:
+        try:
+            match work:
+                case Append():
+                    return Outcome(work, self._append(work, pending))
+                case Take():
+                    return Outcome(work, self._take(work, pending))
+                case Release():
+                    self._release(work, pending)
+                    return Outcome(work)
+                case GiveBack():
+                    self._give_back(work, pending)
+                    return Outcome(work)
+                case _:
+                    return Outcome(work, work.ask(self._db))
+        except InterlockError as error:
+            return Outcome(work, error=error)
+
+    def _append(self, work: Append, pending: _Group) -> int:
+        now = self._now()
+        head = self._head(work.run_id, pending)
+        if head is None:
+            if work.facts and not isinstance(work.facts[0], RunAdmitted):
+                raise NotFound(f"There is no run {work.run_id}.")
+            row = new_row(work.run_id, work.facts[0], now)
+            if work.claim is not None:
+                row.driver, row.fence = work.claim.owner, work.claim.fence
+            changed = True
+        else:
+            self._may_append(work, head)
+            row = replace(head)
+            changed = False
+        for fact in work.facts:
+            changed = advance(row, fact, now) or changed
+        seq = row.seq - len(work.facts)
+        run_id = work.run_id
+        for fact, body in zip(work.facts, work.bodies, strict=True):
+            seq += 1
+            pending.rows += (run_id, seq, now, fact.kind, body)
+        pending.heads[run_id] = row
+        if changed:
+            pending.changed[run_id] = row
+        return row.seq
+
+    def _may_append(self, work: Append, head: Row) -> None:
+        if work.facts and isinstance(work.facts[0], RunAdmitted):
+            raise Conflict(
+                f"There is already a run {work.run_id}.", "Choose another id, or resume that run.", code="run.id_taken"
+            )
+        if work.claim is None:
+            strange = [fact.kind for fact in work.facts if not isinstance(fact, FROM_OUTSIDE)]
+            if strange:
+                raise StaleFence(f"Only the driver of {work.run_id} may write {strange[0]}.")
+        elif work.claim.fence != head.fence or work.claim.owner != head.driver:
+            raise StaleFence(f"Another driver has taken {work.run_id} over.")
+
+    def _take(self, work: Take, pending: _Group) -> Claim:
+        head = self._head(work.run_id, pending)
+        if head is None:
+            raise NotFound(f"There is no run {work.run_id}.")
+        if head.driver and self._alive(head.driver):
+            where = "this process" if head.driver == work.owner else f"process {head.driver[1:].split('-')[0]}"
+            raise DrivenElsewhere(f"{work.run_id} is being driven by {where}.")
+        row = replace(head, driver=work.owner, fence=head.fence + 1)
+        pending.heads[work.run_id] = pending.changed[work.run_id] = row
+        return Claim(run_id=work.run_id, owner=work.owner, fence=row.fence, seq=row.seq)
+
+    def _release(self, work: Release, pending: _Group) -> None:
+        head = self._head(work.claim.run_id, pending)
+        if head is None or head.driver != work.claim.owner or head.fence != work.claim.fence:
+            return
+        row = replace(head, driver="")
+        pending.heads[row.run_id] = pending.changed[row.run_id] = row
+
+    def _give_back(self, work: GiveBack, pending: _Group) -> None:
+        # The rows this group has already changed are written after this statement, so change them as well.
+        for run_id, row in pending.changed.items():
+            if row.driver == work.owner:
+                pending.changed[run_id] = pending.heads[run_id] = replace(row, driver="")
+        self._db.execute(self._queries["give_back"], (work.owner,))
+        self._heads.clear()
+
+    def _head(self, run_id: str, pending: _Group) -> Row | None:
+        row = pending.heads.get(run_id) or self._heads.get(run_id)
+        if row is None:
+            found = self._db.execute(self._queries["run_head"], (run_id,)).fetchone()
+            row = Row(*found) if found is not None else None
+        return row
+
+    def _insert(self, values: list[Any]) -> None:
+        """Insert many facts with few statements: each statement gives the interpreter lock away and has to
+        win it back from a busy event loop, which costs more than the insert itself."""
+        count = len(values) // FACT_COLUMNS
+        start = 0
+        while start < count:
+            size = min(LARGEST, 1 << ((count - start).bit_length() - 1))
+            self._db.execute(self._insert_sql(size), values[start * FACT_COLUMNS : (start + size) * FACT_COLUMNS])
+            start += size
+
+    def _insert_sql(self, size: int) -> str:
+        sql = self._inserts.get(size)
+        if sql is None:
+            rows = ", ".join(["(?, ?, ?, ?, ?)"] * size)
+            sql = self._inserts[size] = f"INSERT INTO facts (run_id, seq, at, kind, body) VALUES {rows}"
+        return sql

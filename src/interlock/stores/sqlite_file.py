@@ -1,0 +1,209 @@
+"""Opening an SQLite file as a store: the checks, the settings that make it durable, the migrations."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from interlock.errors import InterlockError, StoreFailed
+from interlock.stores.sql import migrations
+
+#: Marks our files ("ILCK"), so that nobody's photo album is taken for a journal.
+APPLICATION_ID = 0x494C434B
+BUSY_SECONDS = 20.0
+_HEADER = b"SQLite format 3\x00"
+
+
+def open_writer(path: Path | None) -> sqlite3.Connection:
+    """Open (or make) the store for writing, checked and at this version's schema.
+
+    Args:
+        path: The file, or None for one in memory.
+
+    Raises:
+        StoreFailed: `store.foreign`, `store.corrupt`, `store.newer`, `store.read_only`, `store.missing`,
+            `store.locked`, `store.full`.
+    """
+    if path is not None:
+        _prepare(path)
+    try:
+        connection = _connect(str(path) if path else ":memory:")
+        _check_and_migrate(connection, path)
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the store for reading only."""
+    try:
+        connection = _connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection.execute("PRAGMA query_only = 1")
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    return connection
+
+
+def explain(error: sqlite3.Error, path: Path | None) -> StoreFailed:
+    """Say in a person's words what SQLite said in its own."""
+    text = str(error).lower()
+    name = getattr(error, "sqlite_errorname", "") or ""
+    where = path.name if path else "The store"
+    for signs, code, says, do in _EXPLAINED:
+        if any(sign in text or (sign.isupper() and name.startswith(sign)) for sign in signs):
+            return StoreFailed(f"{where} {says}", do, code=code, detail=f"{name} {error}")
+    return StoreFailed(f"{where} could not be used.", code="store.failed", detail=f"{name} {error}")
+
+
+_EXPLAINED: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
+    (
+        ("disk is full", "SQLITE_FULL"),
+        "store.full",
+        "cannot grow: the disk is full.",
+        "Free some space; what was acknowledged is safe, and interrupted runs resume.",
+    ),
+    (
+        ("database is locked", "database table is locked", "SQLITE_BUSY"),
+        "store.locked",
+        "is held by another program.",
+        "End the program that holds it, then try again.",
+    ),
+    (
+        ("readonly", "SQLITE_READONLY"),
+        "store.read_only",
+        "cannot be written: it is read-only.",
+        "Give this user write permission to the file and its folder, or choose another home.",
+    ),
+    (
+        ("not a database", "SQLITE_NOTADB"),
+        "store.foreign",
+        "is not an Interlock store.",
+        "Move the file away, or choose another home with INTERLOCK_HOME.",
+    ),
+    (
+        ("malformed", "SQLITE_CORRUPT"),
+        "store.corrupt",
+        "is damaged.",
+        "Keep the damaged file, restore a backup, and run `interlock doctor`.",
+    ),
+    (
+        ("disk i/o error", "SQLITE_IOERR"),
+        "store.io",
+        "could not be read or written: the disk reports an error.",
+        "Check the disk and its free space; what was acknowledged is safe.",
+    ),
+    (
+        ("unable to open", "SQLITE_CANTOPEN"),
+        "store.missing",
+        "cannot be opened.",
+        "Check that the folder exists and this user may write in it.",
+    ),
+)
+
+
+def _prepare(path: Path) -> None:
+    """Make the folder, and refuse a file that is foreign or cut short before SQLite touches it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_header(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+    except OSError as error:
+        raise _explain_os(error, path) from error
+
+
+def _check_header(path: Path) -> None:
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(_HEADER) or len(header) < 100:
+        raise StoreFailed(
+            f"{path.name} is not an Interlock store.",
+            "Move the file away, or choose another home with INTERLOCK_HOME.",
+            code="store.foreign",
+        )
+    size = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    wal = path.with_name(path.name + "-wal")
+    settled = not wal.exists() or wal.stat().st_size == 0
+    if settled and path.stat().st_size < (65536 if size == 1 else size) * pages:
+        raise StoreFailed(
+            f"{path.name} is cut short: its end is missing.",
+            "Keep the damaged file, restore a backup, and run `interlock doctor`.",
+            code="store.corrupt",
+        )
+
+
+def _explain_os(error: OSError, path: Path) -> InterlockError:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreFailed(
+            f"{path.parent} cannot be written by this user.",
+            "Give this user write permission, or choose another home with INTERLOCK_HOME.",
+            code="store.read_only",
+            detail=str(error),
+        )
+    if error.errno == errno.ENOSPC:
+        return StoreFailed("The disk is full.", "Free some space and try again.", code="store.full", detail=str(error))
+    return StoreFailed(
+        f"{path.parent} cannot hold the store.",
+        "Choose a folder that exists or can be made, for example with INTERLOCK_HOME.",
+        code="store.missing",
+        detail=str(error),
+    )
+
+
+def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=256
+    )
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    return connection
+
+
+def _check_and_migrate(connection: sqlite3.Connection, path: Path | None) -> None:
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    if tables and found != APPLICATION_ID:
+        raise StoreFailed(
+            f"{path.name if path else 'The store'} is a database of another program.",
+            "Move the file away, or choose another home with INTERLOCK_HOME.",
+            code="store.foreign",
+        )
+    if path is not None:
+        connection.execute("PRAGMA journal_mode = WAL")
+    # FULL makes every commit safe against power loss, not only against a crash of the process.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    _migrate(connection, path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
+    steps = migrations()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(steps):
+            raise StoreFailed(
+                f"{path.name if path else 'The store'} was written by a newer Interlock "
+                f"(schema {version}; this one knows {len(steps)}).",
+                "Upgrade Interlock, or choose another home with INTERLOCK_HOME. Nothing was changed.",
+                code="store.newer",
+            )
+        for step in steps[version:]:
+            for statement in _statements(step):
+                connection.execute(statement)
+        if version < len(steps):
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    plain = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
+    return [part.strip() for part in plain.split(";") if part.strip()]
