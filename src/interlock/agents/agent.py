@@ -80,6 +80,11 @@ class Bench(Protocol):
     user: str | None
     tenant: str | None
 
+    @property
+    def watched(self) -> bool:
+        """Whether someone watches right now, so that streaming is worth its cost."""
+        ...
+
     async def step(
         self,
         name: str,
@@ -87,7 +92,7 @@ class Bench(Protocol):
         *,
         what: StepKind,
         label: str = "",
-        input: Any = None,  # noqa: A002 - the field's name in the fact
+        input: Any = None,
         repeatable: bool = True,
         timeout: float | None = None,
         heartbeat: float | None = None,

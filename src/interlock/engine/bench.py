@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from interlock.agents.agent import Attempt, Done
 from interlock.engine.attempt import try_once
+from interlock.engine.observer import SpanHandle
 from interlock.engine.parking import Parked
 from interlock.engine.retry import Again, after_failure
 from interlock.errors import AgentFailed, InterlockError, StepLost, StoreFailed, from_code
@@ -59,6 +61,11 @@ class RunBench:
         self.user: str | None = drive.user
         self.tenant: str | None = drive.tenant
 
+    @property
+    def watched(self) -> bool:
+        """Whether someone watches this run right now."""
+        return self._drive.watched
+
     def scope(self, name: str) -> RunBench:
         """The same bench with `name` before the names of its steps."""
         return RunBench(self._drive, f"{self._prefix}{name}/")
@@ -66,6 +73,10 @@ class RunBench:
     def emit(self, kind: str, **data: Any) -> None:
         """Tell whoever watches right now; not written down."""
         self._drive.emit(kind, {"path": self._prefix.rstrip("/"), **data})
+
+    def span(self, name: str, kind: str) -> AbstractContextManager[SpanHandle]:
+        """A span around live work, for whoever traces."""
+        return self._drive.observer.span(name, kind, run=self.run_id, step=self._prefix.rstrip("/"))
 
     async def note(self, level: str, code: str, says: str) -> None:
         """Write down something an operator should see, once: a replay does not say it again."""

@@ -34,11 +34,13 @@ class Outcome:
         output: The result, as JSON.
         agent: Who did it.
         stages: Results of named stages, for people.
+        failure: Why the run counts as failed although there is an output.
     """
 
     output: Any
     agent: str = ""
     stages: dict[str, Any] = field(default_factory=dict)
+    failure: InterlockError | None = None
 
 
 Flow = Callable[[RunBench, Run], Awaitable[Outcome]]
@@ -183,6 +185,11 @@ class Drive:
             raise Parked("timer", until=min(at, self.deadline), says=f"Waiting for {says}.")
         await self.clock.sleep(delay)
 
+    @property
+    def watched(self) -> bool:
+        """Whether someone listens to this run."""
+        return self.run_id in self._tools.listeners
+
     def emit(self, kind: str, data: dict[str, Any]) -> None:
         """Tell whoever watches this run right now."""
         for listen in self._tools.listeners.get(self.run_id, ()):
@@ -292,7 +299,10 @@ class Drive:
         if not verdict.allowed:
             self.write_later([answered(act, verdict)])
             return self._failed(refusal(verdict), guardrail=verdict.rule)
-        return self._finished("completed", output=outcome.output, agent=outcome.agent, stages=outcome.stages)
+        status: Literal["completed", "failed"] = "completed" if outcome.failure is None else "failed"
+        return self._finished(
+            status, output=outcome.output, error=outcome.failure, agent=outcome.agent, stages=outcome.stages
+        )
 
     def _failed(self, error: InterlockError, guardrail: str | None = None) -> RunFinished:
         status: Literal["blocked", "failed"] = "blocked" if isinstance(error, Refused) else "failed"

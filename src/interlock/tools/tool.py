@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from interlock.records.verdict import Act, Permit
+from interlock.errors import UsageError
+from interlock.records.verdict import Act, ActKind, Permit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +81,53 @@ class Tool(Protocol):
             ToolFailed: it did not work; the sentence goes back to the model.
         """
         ...
+
+
+@runtime_checkable
+class RepeatableActs(Protocol):
+    """An optional capability: a tool whose acts are not all alike says for each whether repeating it is harmless."""
+
+    def repeatable_act(self, act: Act) -> bool:
+        """Whether doing exactly this act twice is harmless. Pure; never raises."""
+        ...
+
+
+def repeatable_for(tool: Tool, act: Act) -> bool:
+    """Whether this act of this tool may be done again when a crash leaves its outcome unknown."""
+    if isinstance(tool, RepeatableActs):
+        return tool.repeatable_act(act)
+    return tool.repeatable
+
+
+def act_for(caller: Caller, kind: ActKind, name: str, arguments: Mapping[str, Any], *, cwd: str = "") -> Act:
+    """The act a caller's call amounts to, with everything the caller is known by."""
+    return Act(
+        kind=kind,
+        name=name,
+        arguments=arguments,
+        run_id=caller.run_id,
+        path=caller.path,
+        agent=caller.agent,
+        user=caller.user,
+        tenant=caller.tenant,
+        cwd=cwd,
+    )
+
+
+def permitted(permit: Permit, kind: ActKind, name: str = "") -> Mapping[str, Any]:
+    """The arguments a permit allows.
+
+    Args:
+        permit: What the gate allowed.
+        kind: The kind of act the tool does.
+        name: The act's name, where the tool has just one.
+
+    Raises:
+        UsageError: the permit is for another kind of act or another tool.
+    """
+    act = permit.act
+    if act.kind != kind or (name and act.name != name):
+        raise UsageError(
+            f"This permit is for the {act.kind} {act.name!r}, not for the {kind} {name!r}.", code="usage.permit"
+        )
+    return act.arguments

@@ -1,0 +1,155 @@
+"""The door: a task is given its ids, judged and written down, or recognised as work that is already known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from interlock.engine.bench import answered, failure_of
+from interlock.errors import AuthenticationError, Conflict, DrivenElsewhere, InterlockError
+from interlock.platform.casting import cast
+from interlock.platform.ids import check_id, new_run_id
+from interlock.platform.routing import HYBRID, Route
+from interlock.records.fact import Fact, QuestionAsked, RunAdmitted, RunFinished, RunRouted, RunWaiting
+from interlock.records.run import Run
+from interlock.records.task import Task
+from interlock.records.verdict import Act, Effect, Verdict, refusal
+
+if TYPE_CHECKING:
+    from interlock.platform.assembly import House
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A task at the door.
+
+    Args:
+        task: The task, with its id.
+        run_id: The run it is to become.
+        digest: Tells same work from different work.
+        flow: The shape of the work.
+        routed: Who gets it, and why.
+        nobody: Whether none of them has what it needs.
+    """
+
+    task: Task
+    run_id: str
+    digest: str
+    flow: Literal["task", "hybrid"]
+    routed: RunRouted
+    nobody: bool
+
+    @classmethod
+    def of(
+        cls, task: Task, run_id: str | None, decided: Route, available: Callable[[str], bool], others: Iterable[str]
+    ) -> Admission:
+        """Give a routed task its ids and its crew.
+
+        Raises:
+            UsageError: an id that cannot be used.
+        """
+        wanted = run_id or task.id
+        run = check_id(wanted) if wanted else new_run_id()
+        digest = digest_of(task)
+        task = task if task.id else task.with_id(str(uuid.uuid4()))
+        reasons = list(decided.reasons)
+        if decided.platform == HYBRID:
+            crew, more = cast(others, available)
+            reasons += more
+        else:
+            crew = [decided.platform]
+        routed = RunRouted(platform=decided.platform, candidates=crew, reasons=reasons)
+        nobody = not all(available(name) for name in crew)
+        flow: Literal["task", "hybrid"] = "hybrid" if decided.platform == HYBRID else "task"
+        return cls(task=task, run_id=run, digest=digest, flow=flow, routed=routed, nobody=nobody)
+
+
+def digest_of(task: Task) -> str:
+    """A digest of the work itself: two tasks that differ only in their id are the same work."""
+    found = task.to_json()
+    found.pop("id")
+    return hashlib.sha256(json.dumps(found, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+async def admit(house: House, admission: Admission, *, now: float) -> Run:
+    """Judge a task and write it down, durable when this returns.
+
+    Returns:
+        The run, which may have ended at the door; or the run that already has this id and does the same work,
+        which is resumed if nobody drives it.
+
+    Raises:
+        Conflict: the id is taken by different work.
+        StoreFailed: it cannot be written.
+    """
+    task = admission.task
+    act = Act(
+        kind="task",
+        name=task.type.value if task.type else "task",
+        arguments=task.to_json(),
+        run_id=admission.run_id,
+        user=task.user,
+        tenant=task.tenant,
+        content=task.description,
+    )
+    verdict = await house.gate.admit(act)
+    facts: list[Fact] = [
+        RunAdmitted(task=task.to_json(), task_id=task.id or "", flow=admission.flow, digest=admission.digest),
+        admission.routed,
+        answered(act, verdict),
+        *_at_the_door(admission, verdict),
+    ]
+    try:
+        await house.engine.submit(admission.run_id, facts)
+    except Conflict as conflict:
+        if conflict.code != "run.id_taken":
+            raise
+        return await _same_work(house, admission, conflict)
+    return Run(
+        run_id=admission.run_id,
+        admitted=facts[0] if isinstance(facts[0], RunAdmitted) else None,
+        routed=admission.routed,
+        finished=facts[-1] if isinstance(facts[-1], RunFinished) else None,
+        waiting=facts[-1] if isinstance(facts[-1], RunWaiting) else None,
+        created_at=now,
+    )
+
+
+def _at_the_door(admission: Admission, verdict: Verdict) -> list[Fact]:
+    """What ends or holds the run before anyone has done anything."""
+    if verdict.effect is Effect.BLOCK:
+        error: InterlockError = refusal(verdict)
+        return [RunFinished(status="blocked", failure=failure_of(error), guardrail=verdict.rule)]
+    if verdict.effect is Effect.APPROVAL:
+        question = "q_" + hashlib.sha256(f"{admission.run_id}|task|{admission.digest}".encode()).hexdigest()[:16]
+        asked = QuestionAsked(
+            path="", question_id=question, about="approval", says=verdict.reason, approver=verdict.approver
+        )
+        return [asked, RunWaiting(reason="person", ref=question, says=verdict.reason)]
+    if admission.nobody:
+        error = AuthenticationError(
+            "No model provider is ready: there is no API key.",
+            "Set OPENAI_API_KEY or ANTHROPIC_API_KEY, or see it work without one: `interlock demo`.",
+        )
+        return [RunFinished(status="failed", failure=failure_of(error))]
+    return []
+
+
+async def _same_work(house: House, admission: Admission, conflict: Conflict) -> Run:
+    run = await house.engine.load(admission.run_id)
+    if run.admitted is None or run.admitted.digest != admission.digest:
+        raise Conflict(
+            f"The id {admission.run_id} is taken by different work.",
+            "Choose another id; the same id is only accepted again for the same work.",
+            code="run.id_taken",
+        ) from conflict
+    if run.finished is None and run.waiting is None:
+        try:
+            await house.engine.resume(admission.run_id, by="submitted again")
+        except DrivenElsewhere:
+            return run  # whoever drives it brings the result; `wait` reads along
+    return run

@@ -1,0 +1,74 @@
+"""The synchronous doors to one default platform: `configure` and `run`."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from typing import Any
+
+from interlock.platform.platform import Platform
+from interlock.platform.result import TaskResult
+from interlock.records.task import Task
+
+
+class _Default:
+    """Holds what `configure` said and the platform made from it; the only such holder there is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._given: dict[str, Any] = {}
+        self._platform: Platform | None = None
+
+    def configure(self, **given: Any) -> None:
+        """Make the platform anew on its next use, with these settings added to those said before."""
+        with self._lock:
+            wanted = {**self._given, **given}
+            Platform(**wanted)  # says what is wrong now, not on first use; opens nothing
+            self._given = wanted
+            self.close()
+
+    def platform(self) -> Platform:
+        """The default platform, made on first use."""
+        with self._lock:
+            if self._platform is None:
+                self._platform = Platform(**self._given)
+                atexit.register(self.close)
+            return self._platform
+
+    def close(self) -> None:
+        """Close the default platform, if there is one."""
+        with self._lock:
+            platform, self._platform = self._platform, None
+        if platform is not None:
+            atexit.unregister(self.close)
+            platform.close_sync()
+
+
+_default = _Default()
+
+
+def configure(**settings: Any) -> None:
+    """Set up the default platform that `run` and its siblings use.
+
+    Args:
+        settings: `home` (or `storage_path`), `profile`, `log_level`, `openai_api_key`, `anthropic_api_key`, and any
+            setting (`limits={"max_runs": 8}`). Said again, they are added to what was said before.
+
+    Raises:
+        SettingsError: a setting is wrong; all that are wrong are listed.
+    """
+    _default.configure(**settings)
+
+
+def run(task: Task | str, run_id: str | None = None, user: str | None = None) -> TaskResult:
+    """Run a task on the default platform and return its result. Also works inside a running event loop.
+
+    Args:
+        task: The task, or its description.
+        run_id: Your own id for the run.
+        user: Who asks.
+
+    Raises:
+        UsageError, Conflict, StoreFailed: as `Platform.run`.
+    """
+    return _default.platform().run_sync(task, run_id=run_id, user=user)

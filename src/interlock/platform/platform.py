@@ -1,0 +1,462 @@
+"""The one front door: every verb a program can say to Interlock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from os import PathLike
+from types import TracebackType
+from typing import Any, TypeVar
+
+from interlock.agents.function import as_agent
+from interlock.agents.provider import Provider
+from interlock.engine.clock import Clock, SystemClock
+from interlock.engine.drive import End
+from interlock.errors import NotFound, UsageError
+from interlock.governance.commands import CommandPolicy
+from interlock.governance.guardrails import Guardrail
+from interlock.platform.admission import Admission, admit
+from interlock.platform.assembly import House, Registry, first_policy, open_journal
+from interlock.platform.doctor import health_report
+from interlock.platform.events import Event, events_until
+from interlock.platform.handle import Handle
+from interlock.platform.ids import check_id
+from interlock.platform.metrics import WINDOW, history_line, metrics
+from interlock.platform.portal import Portal, in_private_loop
+from interlock.platform.result import TaskResult, result_of
+from interlock.platform.routing import Route, route
+from interlock.platform.settings import Settings, load, settings_from_configure
+from interlock.platform.telemetry import Telemetry
+from interlock.records.run import Run
+from interlock.records.task import Task, TaskStatus
+from interlock.stores.journal import Query, RunRow
+from interlock.stores.sqlite import SqliteJournal
+from interlock.tools.function import as_tool
+
+T = TypeVar("T")
+
+
+class Platform:
+    """Takes tasks for AI agents and runs them so that they can be trusted: durable, governed, explained.
+
+    Use it as `async with Platform() as platform: ...`, or bare: it starts on first use and is closed by `close()`.
+
+    Args:
+        openai_api_key: Key for OpenAI; by default from OPENAI_API_KEY.
+        anthropic_api_key: Key for Anthropic; by default from ANTHROPIC_API_KEY.
+        home: The folder of the embedded store; by default from settings, else `.interlock` here.
+        profile: The settings profile, for example `production`.
+        clock: The time; the machine's own by default.
+        settings: Any other setting, for example `limits={"max_runs": 8}`.
+
+    Raises:
+        SettingsError: a setting is wrong; all that are wrong are listed.
+    """
+
+    def __init__(
+        self,
+        openai_api_key: str | None = None,
+        anthropic_api_key: str | None = None,
+        home: str | PathLike[str] | None = None,
+        profile: str | None = None,
+        *,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        given = settings_from_configure(
+            openai_api_key=openai_api_key, anthropic_api_key=anthropic_api_key, home=home, profile=profile, **settings
+        )
+        self._settings = load(**given)
+        self._clock = clock or SystemClock()
+        self._registry = Registry(commands=first_policy(self._settings))
+        self._telemetry = Telemetry(self._settings.log)
+        self._journal: SqliteJournal | None = None
+        self._houses: dict[asyncio.AbstractEventLoop, House] = {}
+        self._portal: Portal | None = None
+
+    def __repr__(self) -> str:
+        return f"Platform(home={str(self._settings.home)!r}, profile={self._settings.profile!r})"
+
+    async def __aenter__(self) -> Platform:
+        self._house()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """What is set, read once when the platform was made."""
+        return self._settings
+
+    # Tasks.
+
+    def route_task(self, task: Task | str) -> str:
+        """Where a task would be routed by the table alone: `openai`, `claude`, `hybrid`, or a registered name."""
+        return self._route(_as_task(task), pure=True).platform
+
+    def explain_route(self, task: Task | str) -> Route:
+        """Where a task would go just now, keys considered, and why."""
+        return self._route(_as_task(task), pure=False)
+
+    async def run(self, task: Task | str, run_id: str | None = None, user: str | None = None) -> TaskResult:
+        """Run a task and come back when it has ended, or waits for a person.
+
+        A task or run id that was used before for the same work gives that run's result (and resumes it if it was
+        cut off); for different work it is refused.
+
+        Args:
+            task: The task, or its description.
+            run_id: Your own id for the run; by default the task's id, else a new one.
+            user: Who asks.
+
+        Raises:
+            UsageError: the task cannot be run as it is.
+            Conflict: the id is taken by different work.
+            StoreFailed: it cannot be written down; nothing was done.
+        """
+        handle = await self.submit(task, run_id=run_id, user=user)
+        return await handle.result()
+
+    def run_sync(self, task: Task | str, run_id: str | None = None, user: str | None = None) -> TaskResult:
+        """The same as `run`, for code without an event loop, and also from inside one."""
+        return self._sync(lambda: self.run(task, run_id=run_id, user=user))
+
+    async def submit(self, task: Task | str, run_id: str | None = None, user: str | None = None) -> Handle:
+        """Accept a task and return at once; from then on it is durable. See `run` for ids and errors."""
+        admission = self._admission(_as_task(task), run_id, user)
+        house = self._house()
+        run = await admit(house, admission, now=self._clock.now())
+        return Handle(self, run)
+
+    async def stream(
+        self, task: Task | str, run_id: str | None = None, user: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Run a task and yield what happens: facts, text as it arrives, and last an event with the result."""
+        admission = self._admission(_as_task(task), run_id, user)
+        house = self._house()
+
+        async def play() -> TaskResult:
+            run = await admit(house, admission, now=self._clock.now())
+            return result_of(run, await house.engine.wait(run.run_id))
+
+        async for event in events_until(
+            admission.run_id, lambda listener: house.engine.listen(admission.run_id, listener), play
+        ):
+            yield event
+
+    async def resume(self, run_id: str, *, in_doubt: str | None = None, by: str = "") -> TaskResult:
+        """Go on with a run from its last fact, in this or another process.
+
+        Args:
+            run_id: The run; a unique beginning of at least 6 characters is enough.
+            in_doubt: `repeat` or `skip` steps that were cut off and may have happened.
+            by: Who wants it.
+
+        Raises:
+            NotFound: there is no such run.
+            DrivenElsewhere: a live process is driving it.
+            UsageError: this process does not know an agent it needs; the message names what is missing.
+            Conflict: it was cancelled or blocked, and so is over.
+        """
+        if in_doubt not in (None, "repeat", "skip"):
+            raise UsageError(f"in_doubt is 'repeat' or 'skip', not {in_doubt!r}.", code="usage.in_doubt")
+        house = self._house()
+        run_id = await self.find(run_id)
+        run = await house.engine.load(run_id)
+        for name in run.routed.candidates if run.routed and run.status is not TaskStatus.COMPLETED else ():
+            house.agent(name)
+        await house.engine.resume(run_id, by=by or "someone", answer=in_doubt)
+        return result_of(run, await house.engine.wait(run_id))
+
+    async def wait(self, run_id: str) -> End:
+        """Come back when a run has ended or waits for a person, and say how it stands."""
+        return await self._house().engine.wait(run_id)
+
+    async def cancel(self, run_id: str, *, by: str = "", reason: str = "") -> bool:
+        """Stop a run for good; False when it had already ended.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return await self._house().engine.cancel(await self.find(run_id), by=by or "someone", reason=reason)
+
+    async def pause(self, run_id: str, *, by: str = "") -> None:
+        """Let a run finish what it is doing and begin nothing new until it is resumed.
+
+        Raises:
+            NotFound: there is no such run.
+            Conflict: it has ended.
+        """
+        await self._house().engine.pause(await self.find(run_id), by=by or "someone")
+
+    # What is known.
+
+    async def find(self, run_id: str) -> str:
+        """The full id of a run, from it or a unique beginning of at least 6 characters.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: there are several; the message lists them.
+        """
+        journal = self._open()
+        check_id(run_id)
+        rows = await journal.runs(Query(run_prefix=run_id, limit=6))
+        exact = [row.run_id for row in rows if row.run_id == run_id]
+        if exact:
+            return run_id
+        if not rows or len(run_id) < 6:
+            raise NotFound(f"There is no run {run_id}.")
+        if len(rows) > 1:
+            listed = ", ".join(row.run_id for row in rows[:5])
+            raise UsageError(f"{run_id} is the beginning of several runs: {listed}.", code="usage.ambiguous_id")
+        return rows[0].run_id
+
+    async def show(self, run_id: str) -> Run:
+        """A run as its facts tell it, with all its steps.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return await self._house().engine.load(await self.find(run_id))
+
+    async def runs(self, query: Query | None = None) -> list[RunRow]:
+        """Runs, newest first."""
+        return await self._open().runs(query or Query())
+
+    async def watch(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """A run's facts from the first one on and as they come, whoever drives it; ends with the run.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        from interlock.platform.watching import watch_run
+
+        async for event in watch_run(self._open(), await self.find(run_id), after):
+            yield event
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Figures over the newest runs; see `metrics.metrics` for the keys. All are there from the start."""
+        return metrics(self._rows(Query(limit=WINDOW)))
+
+    def get_task_history(self, limit: int = 100, status: TaskStatus | str | None = None) -> list[dict[str, Any]]:
+        """The newest runs as dictionaries: id, run_id, status, execution_time (seconds), cost, platform, error ...
+
+        Raises:
+            UsageError: there is no such status, or the limit is below 1.
+        """
+        if limit < 1:
+            raise UsageError(f"limit must be 1 or more, not {limit}.", code="usage.limit")
+        try:
+            wanted = () if status is None else (TaskStatus(status),)
+        except ValueError:
+            known = ", ".join(s.value for s in TaskStatus)
+            raise UsageError(f"{status!r} is no status.", f"Use one of: {known}.", code="usage.status") from None
+        now = self._clock.now()
+        return [history_line(row, now) for row in self._rows(Query(limit=limit, status=wanted))]
+
+    async def health(self, *, deep: bool = False) -> dict[str, Any]:
+        """Whether work can be taken: `{"status": "healthy" | "degraded" | "unhealthy", "checks": {...}}`.
+
+        Args:
+            deep: Also reach out to the providers. Never makes a paid call.
+        """
+        return await health_report(self._settings, self._open, self._house if deep else None)
+
+    # What it works with.
+
+    def register_agent(self, name: str, agent: Any, capabilities: Sequence[str] = ()) -> None:
+        """Add an agent: an object with `process`, a function, or anything that works at a bench.
+
+        Args:
+            name: What tasks are routed to.
+            agent: The agent.
+            capabilities: Task types it is for; those are then routed to it first.
+
+        Raises:
+            UsageError: it is no agent, or the name cannot be used.
+        """
+        check_id(name)
+        if name == "hybrid":
+            raise UsageError("`hybrid` is the name of a way of working, not of an agent.", code="usage.agent")
+        if isinstance(capabilities, str):
+            raise UsageError("capabilities is a list of task types, not one text.", code="usage.agent")
+        self._registry.agents[name] = as_agent(name, agent)
+        self._registry.capabilities[name] = tuple(str(c) for c in capabilities)
+
+    def register_platform(
+        self, name: str, provider: Provider | Any, *, model: str = "", capabilities: Sequence[str] = ()
+    ) -> None:
+        """Add a model back end, or an agent, under a name that tasks can be routed to.
+
+        Args:
+            name: What tasks are routed to.
+            provider: Something with `complete` (see `agents.provider.Provider`), or an agent.
+            model: The model to use there; needed for a provider.
+            capabilities: Task types it is for.
+
+        Raises:
+            UsageError: a provider without a model, or something that is neither.
+        """
+        if not hasattr(provider, "complete"):
+            self.register_agent(name, provider, capabilities)
+            return
+        if not model:
+            raise UsageError(f"Which model should {name} use?", "Pass model='...'.", code="usage.model")
+        check_id(name)
+        self._registry.providers[name] = (provider, model)
+        self._registry.capabilities[name] = tuple(str(c) for c in capabilities)
+
+    def register_tool(self, fn: Any) -> Any:
+        """Let agents call a function, a `@tool`, or a tool's description with its implementation.
+
+        Returns:
+            What was given, so that it can be used as a decorator.
+
+        Raises:
+            UsageError: it is no tool, or its name is taken.
+        """
+        tool = as_tool(fn)
+        if tool.spec.name in self._registry.tools:
+            raise UsageError(f"There is already a tool {tool.spec.name!r}.", "Give it another name.", code="usage.tool")
+        self._registry.tools[tool.spec.name] = tool
+        self._registry.callable.add(tool.spec.name)
+        for house in self._houses.values():
+            house.forget_agents()
+        return fn
+
+    def add_guardrail(self, guardrail: Guardrail) -> None:
+        """Have every task judged by a guardrail from now on.
+
+        Raises:
+            UsageError: it is no guardrail.
+        """
+        if not isinstance(guardrail, Guardrail):
+            raise UsageError("add_guardrail takes a Guardrail.", code="usage.guardrail")
+        self._registry.guardrails.append(guardrail)
+
+    def set_command_policy(self, policy: CommandPolicy) -> None:
+        """Say which commands agents may run; it replaces the policy there was.
+
+        Raises:
+            UsageError: it is no policy.
+        """
+        if not isinstance(policy, CommandPolicy):
+            raise UsageError("set_command_policy takes a CommandPolicy.", code="usage.command_policy")
+        self._registry.commands = policy
+        for house in self._houses.values():
+            house.gate.commands = policy
+
+    def enable_tracing(self, destination: Any = "otlp", api_key: str | None = None) -> None:
+        """Send OpenTelemetry spans (GenAI conventions) of tasks, routing, agents, models and tools somewhere.
+
+        Args:
+            destination: `logfire`, `otlp`, `console`, or an OpenTelemetry span exporter.
+            api_key: Key for the destination, where it needs one.
+
+        Raises:
+            SettingsError: the destination is not known, or a package is missing; the message says which.
+        """
+        self._telemetry.enable_tracing(destination, api_key)
+
+    # Life.
+
+    async def recover(self) -> list[str]:
+        """Take up all runs whose process died, and say which."""
+        return await self._house().engine.recover()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Take no more work, let running steps finish, write everything down, close. Every run can be resumed.
+
+        Args:
+            grace: Seconds running steps get; by default `limits.shutdown_grace`.
+        """
+        grace = self._settings.limits.shutdown_grace if grace is None else grace
+        if self._portal is not None:
+            portal, self._portal = self._portal, None
+            await asyncio.to_thread(portal.close, lambda: self._close_house(grace))
+        await self._close_house(grace)
+        self._houses.clear()
+        if self._journal is not None:
+            journal, self._journal = self._journal, None
+            await journal.close()
+        await asyncio.to_thread(self._telemetry.close)
+
+    def close_sync(self) -> None:
+        """The same as `close`, for code without an event loop."""
+        in_private_loop(self.close)
+
+    async def _close_house(self, grace: float) -> None:
+        house = self._houses.pop(asyncio.get_running_loop(), None)
+        if house is not None:
+            await house.close(grace)
+
+    def _house(self) -> House:
+        """The parts for the running event loop, made on first use."""
+        loop = asyncio.get_running_loop()
+        house = self._houses.get(loop)
+        if house is None:
+            for old in [other for other in self._houses if other.is_closed()]:
+                del self._houses[old]
+            house = House(self._settings, self._registry, self._open(), self._telemetry, self._clock)
+            self._houses[loop] = house
+        return house
+
+    def _open(self) -> SqliteJournal:
+        if self._journal is None:
+            self._journal = open_journal(self._settings, self._clock)
+        return self._journal
+
+    def _sync(self, work: Callable[[], Awaitable[T]]) -> T:
+        if self._portal is None:
+            self._portal = Portal()
+        return self._portal.call(work)
+
+    def _rows(self, query: Query) -> list[RunRow]:
+        journal = self._open()
+        return in_private_loop(lambda: journal.runs(query))
+
+    def _admission(self, task: Task, run_id: str | None, user: str | None) -> Admission:
+        if not task.description.strip():
+            raise UsageError("The task has no description.", "Say what is to be done.", code="usage.empty_task")
+        if user is not None:
+            task = replace(task, user=user)
+        limit = self._settings.limits.run_timeout
+        if task.timeout is None and limit is not None:
+            task = replace(task, timeout=limit)
+        with self._telemetry.span("route", "routing") as span:
+            decided = self._route(task, pure=False)
+            span.set(platform=decided.platform)
+        return Admission.of(task, run_id, decided, self._available, self._others())
+
+    def _route(self, task: Task, *, pure: bool) -> Route:
+        return route(
+            task,
+            default=self._settings.routing.default,
+            registered=self._capabilities(),
+            available=None if pure else self._available,
+            substitute=self._settings.routing.substitute,
+        )
+
+    def _capabilities(self) -> dict[str, tuple[str, ...]]:
+        return {**dict.fromkeys(self._settings.agents, ()), **self._registry.capabilities}
+
+    def _others(self) -> list[str]:
+        return list(self._capabilities())
+
+    def _available(self, name: str) -> bool:
+        registry = self._registry
+        return name in registry.agents or name in registry.providers or self._settings.has_key(name)
+
+
+def _as_task(given: Task | str | Any) -> Task:
+    if isinstance(given, Task):
+        return given
+    if isinstance(given, str):
+        return Task(given)
+    raise UsageError(
+        f"A task is a Task or a text, not {type(given).__name__}.", "Write Task(description=...).", code="usage.task"
+    )

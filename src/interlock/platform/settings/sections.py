@@ -1,0 +1,270 @@
+"""The sections of the settings: what can be set, its type, its meaning and its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from interlock.agents.provider import ProviderSettings
+from interlock.errors import SettingsError
+from interlock.platform.settings.keys import Keys
+from interlock.platform.settings.layers import dotted, leaves, nearest
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000")]
+Seconds = Annotated[float, Meta(gt=0, le=10**9, description="a number of seconds greater than 0")]
+Grace = Annotated[float, Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86,400")]
+Factor = Annotated[float, Meta(ge=1, le=1000, description="a number from 1 to 1,000")]
+Temperature = Annotated[float, Meta(ge=0, le=2, description="a number from 0 to 2")]
+Name = Annotated[str, Meta(pattern=r"\S", description="a text that is not empty")]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable")]
+Address = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$",
+        description="an http:// or https:// address without a user name or password",
+    ),
+]
+_NOT_SETTABLE = {"settable": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderAddress:
+    """`[providers.NAME]`: how to reach a model back end.
+
+    Args:
+        api: Which wire it speaks.
+        base_url: Where, or None for the vendor's own address.
+        key_env: The environment variable that holds its key; None where it needs none.
+        max_connections: Connections kept at most.
+    """
+
+    api: Literal["openai-responses", "openai-chat", "anthropic"] = "openai-chat"
+    base_url: Address | None = None
+    key_env: Variable | None = None
+    max_connections: Count = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """`[agents.NAME]`: a model with tools that tasks can be routed to.
+
+    Args:
+        provider: One of the providers.
+        model: The model's name at the provider.
+        instructions: Standing orders.
+        tools: Names of the tools it may ask for; what it may do with them is the policy's to say.
+        max_turns: Most model requests in one piece of work; None for `limits.max_turns`.
+        max_output_tokens: Most tokens of one answer, reasoning included.
+        temperature: Sampling temperature; None for the model's own.
+        timeout: Seconds for one model request; None for `limits.model_timeout`.
+    """
+
+    provider: Name
+    model: Name
+    instructions: str = ""
+    tools: tuple[str, ...] = ()
+    max_turns: Count | None = None
+    max_output_tokens: Count = 16_384
+    temperature: Temperature | None = None
+    timeout: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingSettings:
+    """`[routing]`: who gets a task.
+
+    Args:
+        default: Who gets what the routing table has no place for.
+        substitute: Whether another agent may take a task when the chosen one has no key.
+    """
+
+    default: Name = "openai"
+    substitute: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSettings:
+    """`[commands]`: which commands agents may run; a list that is absent is None.
+
+    Args:
+        allowed: Programs and leading words that may run.
+        forbidden: What never runs, whatever else is allowed.
+        require_approval: What a person must agree to first.
+    """
+
+    allowed: tuple[str, ...] | None = None
+    forbidden: tuple[str, ...] | None = None
+    require_approval: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """`[limits]`: how much at once, and how long; times in seconds, None for no limit.
+
+    Args:
+        max_runs: Runs driven at the same time.
+        max_model_calls: Model requests at the same time, for each provider.
+        run_timeout: Seconds for a whole run.
+        step_timeout: Seconds for one try of a step that has no limit of its own.
+        tool_timeout: Seconds for one tool call.
+        model_timeout: Seconds for one model request.
+        max_turns: Most model requests in one piece of work of one agent.
+        shutdown_grace: Seconds that running steps get to finish when the process is asked to stop.
+    """
+
+    max_runs: Count = 256
+    max_model_calls: Count = 256
+    run_timeout: Seconds | None = None
+    step_timeout: Seconds | None = 300.0
+    tool_timeout: Seconds | None = 120.0
+    model_timeout: Seconds = 120.0
+    max_turns: Count = 30
+    shutdown_grace: Grace = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """`[retry]`: how often a failed step is tried again, with full jitter between the tries.
+
+    Args:
+        attempts: Tries in all; 1 for no retry.
+        base: Longest wait before the second try, in seconds.
+        multiplier: How much longer each wait may be than the one before.
+        cap: Longest wait, in seconds.
+    """
+
+    attempts: Count = 4
+    base: Seconds = 0.5
+    multiplier: Factor = 2.0
+    cap: Seconds = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """`[log]`: what is written to stderr.
+
+    Args:
+        level: From which level on; None leaves it to the application, and so to Python's `warning`.
+        format: Lines for people, or one JSON object a line.
+    """
+
+    level: Literal["debug", "info", "warning", "error", "critical"] | None = None
+    format: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSettings:
+    """`[prices."MODEL"]`: what a model costs, in USD per million tokens, instead of the price table's figures.
+
+    Args:
+        input: For tokens sent.
+        output: For tokens received.
+        cached_input: For tokens read from the provider's cache; None for the price of `input`.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+
+
+PROVIDERS: Mapping[str, ProviderAddress] = MappingProxyType(
+    {
+        "openai": ProviderAddress(api="openai-responses", key_env="OPENAI_API_KEY"),
+        "anthropic": ProviderAddress(api="anthropic", key_env="ANTHROPIC_API_KEY"),
+    }
+)
+AGENTS: Mapping[str, AgentSettings] = MappingProxyType(
+    {
+        "openai": AgentSettings(provider="openai", model="gpt-6.1-sol", tools=("shell", "files")),
+        "claude": AgentSettings(provider="anthropic", model="claude-sonnet-5-5", tools=("shell", "files")),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, read once and frozen.
+
+    Args:
+        home: The folder of the embedded store.
+        workspace: The folder that agents work in.
+        providers: Model back ends by name.
+        agents: Model agents by name.
+        routing: Who gets a task.
+        commands: Which commands agents may run.
+        limits: How much at once, and how long.
+        retry: How often a failed step is tried again.
+        log: What is written to stderr.
+        prices: Prices by model, where they differ from the price table.
+        profile: The chosen profile, if any.
+        file: The settings file that was read, if any.
+        keys: API keys by provider, never shown.
+        origins: Where each value comes from, by dotted key.
+    """
+
+    home: Path
+    workspace: Path
+    providers: Mapping[str, ProviderAddress] = field(default_factory=lambda: PROVIDERS)
+    agents: Mapping[str, AgentSettings] = field(default_factory=lambda: AGENTS)
+    routing: RoutingSettings = RoutingSettings()
+    commands: CommandSettings = CommandSettings()
+    limits: LimitSettings = LimitSettings()
+    retry: RetrySettings = RetrySettings()
+    log: LogSettings = LogSettings()
+    prices: Mapping[str, PriceSettings] = field(default_factory=dict)
+    profile: str | None = field(default=None, metadata=_NOT_SETTABLE)
+    file: Path | None = field(default=None, metadata=_NOT_SETTABLE)
+    keys: Keys = field(default_factory=Keys, metadata=_NOT_SETTABLE)
+    origins: Mapping[str, str] = field(default_factory=dict, metadata=_NOT_SETTABLE, repr=False)
+
+    def provider(self, name: str) -> ProviderSettings:
+        """How to reach a provider, its key included.
+
+        Raises:
+            SettingsError: there is no such provider.
+        """
+        if name not in self.providers:
+            raise SettingsError(f"There is no provider {name!r} (did you mean {nearest(name, self.providers)}?).")
+        found = self.providers[name]
+        return ProviderSettings(
+            name=name,
+            api=found.api,
+            api_key=self.keys.get(name),
+            base_url=found.base_url,
+            max_connections=found.max_connections,
+        )
+
+    def has_key(self, agent: str) -> bool:
+        """Whether an agent of these settings has the key it needs, or needs none."""
+        found = self.agents.get(agent)
+        provider = self.providers.get(found.provider) if found else None
+        return found is not None and provider is not None and (not provider.key_env or found.provider in self.keys)
+
+    def entries(self) -> list[tuple[str, Any, str]]:
+        """Every dotted key with its JSON value and its origin; of API keys only whether they are set."""
+        told = [(dotted(key), _plain(value)) for key, value in leaves(self)]
+        told += [(dotted(("keys", name)), "set" if name in self.keys else "not set") for name in self.providers]
+        return [(key, value, self.origins.get(key, "default")) for key, value in told]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as JSON values; of API keys only whether they are set."""
+        found: dict[str, Any] = {"profile": self.profile, "file": str(self.file) if self.file else None}
+        for key, value in leaves(self):
+            below = found
+            for part in key[:-1]:
+                below = below.setdefault(part, {})
+            below[key[-1]] = _plain(value)
+        found["keys"] = {name: "set" if name in self.keys else "not set" for name in self.providers}
+        return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path | Decimal):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
