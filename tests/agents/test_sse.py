@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ def split(chunks: list[bytes], limit: int = 1_000) -> list[bytes]:
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_events_are_the_same_wherever_the_bytes_are_cut(places: list[int]) -> None:
     cuts = [0, *sorted(places), len(STREAM)]
-    chunks = [STREAM[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in pairwise(cuts)]
     assert split(chunks) == [b"1", b"2", b"3\n4", b"last"]
 
 

@@ -48,6 +48,10 @@ def test_a_vendors_words_are_shown_without_keys_links_and_control_characters(tex
     assert VendorErrors("Acme", "my-very-own-secret").clean(text, 200) == clean
 
 
+def test_a_placeholder_of_a_key_spoils_no_words() -> None:
+    assert VendorErrors("Acme", "k").clean("kick", 200) == "kick"
+
+
 @pytest.mark.parametrize("text", ["x" * 10_000_000, "a-" * 5_000_000, "*" * 1_000_000, "a1" * 1_000_000])
 def test_very_long_words_are_cut_quickly(text: str) -> None:
     assert len(VendorErrors("Acme").clean(text, 2_000)) <= 2_000

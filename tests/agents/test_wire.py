@@ -34,7 +34,7 @@ def ask(timeout: float = 10.0, text: str = "Hello", key: str = "run/step/1") -> 
     return ModelRequest(model="simulated", messages=[Message(role="user", text=text)], timeout=timeout, key=key)
 
 
-def on_text(stream: bool):  # noqa: ANN201
+def on_text(stream: bool):
     return (lambda piece: None) if stream else None
 
 
@@ -106,6 +106,17 @@ async def test_an_answer_that_does_not_come_is_given_up_in_time(api: str, stream
         error = await failure(api, sim, stream, timeout=0.2)
     assert type(error) is AgentTimeoutError
     assert error.says == "Acme did not answer within 0.2 seconds."
+
+
+async def test_a_proxy_of_the_environment_is_used(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with Canned(http(status="502 Bad Gateway")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        async with provider(api, "http://models.invalid") as one:
+            with pytest.raises(AgentAPIError):
+                await one.complete(ask())
+        assert proxy.heads[0].startswith(b"POST http://models.invalid/v1/")
 
 
 @streaming
@@ -334,6 +345,20 @@ async def test_a_key_of_the_environment_never_goes_to_another_address(
         await failure(api, server, False, key=None)
         assert b"sk-from-the-environment" not in server.heads[0]
         assert b"no-key" in server.heads[0]
+
+
+async def test_a_key_of_the_environment_is_blanked_like_any_other(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'{"error": {"message": "Bad key: quite-secret-words."}}'
+    async with Canned(http(body, status="401 Unauthorized")) as server:
+        for vendor in ("OPENAI", "ANTHROPIC"):
+            monkeypatch.setenv(f"{vendor}_API_KEY", "quite-secret-words")
+            monkeypatch.setenv(f"{vendor}_BASE_URL", server.url)
+        one = make_provider(ProviderSettings(name="Acme", api=api))  # type: ignore[arg-type]
+        with pytest.raises(AuthenticationError) as caught:
+            await one.ping()
+        await one.close()
+        assert b"Bearer quite-secret-words" in server.heads[0]
+    assert caught.value.says == "Acme does not accept the key: Bad key: [key]."
 
 
 async def test_no_key_at_all_is_said_before_anything_is_sent(

@@ -161,27 +161,27 @@ async def test_a_linked_directory_is_not_listed(root: Path) -> None:
     assert "secret" not in str(await use(root, "files_list", depth=8))
 
 
-async def test_links_that_change_during_the_walk_lead_nowhere(root: Path) -> None:
-    outside, place, stop = root.parent / "outside", root / "flip", threading.Event()
+@pytest.mark.parametrize(("real", "target", "path"), [("real", ".", "flip/secret"), ("real/secret", "secret", "flip")])
+async def test_links_that_change_during_the_walk_lead_nowhere(root: Path, real: str, target: str, path: str) -> None:
+    place, stop = root / "flip", threading.Event()
     (root / "real").mkdir()
     (root / "real/secret").write_text("harmless")
 
     def flip() -> None:
         while not stop.is_set():
-            (root / "next").symlink_to(outside)
-            os.rename(root / "next", place)
+            place.symlink_to(root.parent / "outside" / target)
             os.unlink(place)
-            os.rename(root / "real", place)
-            os.rename(place, root / "real")
+            os.rename(root / real, place)
+            os.rename(place, root / real)
 
     flipping = threading.Thread(target=flip)
     flipping.start()
     seen = set()
     workspace = Workspace(root)
     try:
-        for _ in range(1_500):
+        for _ in range(2_000):
             try:
-                seen.add(workspace.read("flip/secret")["text"])
+                seen.add(workspace.read(path)["text"])
             except ToolFailed as failed:
                 seen.add(failed.code)
     finally:

@@ -17,9 +17,9 @@ from interlock.agents.provider import (
     ToolCall,
 )
 from interlock.agents.schemas import in_words
-from interlock.agents.shapes import as_dict, as_text
+from interlock.agents.shapes import as_dict, as_text, count, usage_of
 from interlock.agents.vendor_errors import too_large
-from interlock.agents.wire import Fold, WireProvider, count, usage_of
+from interlock.agents.wire import Fold, WireProvider
 from interlock.records.money import Usage
 from interlock.tools.tool import ToolSpec
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.agents.provider import ProviderSettings
 from interlock.agents.schemas import allows_strict
-from interlock.agents.wire import WireProvider, count, usage_of
+from interlock.agents.shapes import count, usage_of
+from interlock.agents.wire import WireProvider
 from interlock.records.money import Usage
 
 if TYPE_CHECKING:

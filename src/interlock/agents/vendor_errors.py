@@ -28,6 +28,8 @@ from interlock.errors import (
 #: Longest part of a vendor's message that people and logs see, in characters.
 MAX_SAYS = 200
 MAX_DETAIL = 2_000
+#: A shorter key is a placeholder, and blanking it would only spoil words.
+_MIN_SECRET = 8
 
 #: What a vendor calls an error, in its `code` or `type`, where the HTTP status does not say enough or is missing.
 _BY_KIND: dict[str, type[AgentFailed]] = {
@@ -158,7 +160,7 @@ class VendorErrors:
     def clean(self, text: str, limit: int) -> str:
         """A vendor's words without keys, links and control characters, cut to `limit` characters."""
         text = text[: limit * 4]  # enough to find what must be blanked, and never slow
-        if self.secret:
+        if len(self.secret) >= _MIN_SECRET:
             text = text.replace(self.secret, "[key]")
         text = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
         text = _KEY.sub("[key]", _LINK.sub("[link]", text))

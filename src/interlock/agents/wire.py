@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from interlock.agents.payload import ToolMemory, encoded
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, ProviderSettings
 from interlock.agents.shapes import as_list
 from interlock.agents.sse import EventSplitter
 from interlock.agents.vendor_errors import VendorErrors, too_large
-from interlock.errors import AuthenticationError, InvalidRequest, SettingsError
-from interlock.records.money import Usage
+from interlock.errors import AuthenticationError, SettingsError
 from interlock.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class WireProvider(ABC):
     """A `Provider` over HTTP. Below it are the three wires, which say how requests and answers look.
 
     The vendor's SDK resolves the key, the address, the standard headers and proxies, and owns the connections;
-    requests then go straight through its HTTP client. Its own request methods cost two to five times as much in
-    options, header merging and models that nobody reads (docs/decisions).
+    requests then go straight through its HTTP client. Its own request methods cost two to five times as much
+    in options, header merging and models that nobody reads.
 
     Args:
         settings: How to reach it.
@@ -142,7 +142,7 @@ class WireProvider(ABC):
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelResponse:
         """Send one request; see `Provider.complete`."""
         line = await self._line()
-        body = _encoded(self.body(request, stream=on_text is not None, official=line.official))
+        body = encoded(self.body(request, stream=on_text is not None, official=line.official))
         async with self._answer(line, line.post(body, request.key, request.timeout), request.timeout) as got:
             request_id = got.headers.get(self.request_id_header, "")[:_MAX_REQUEST_ID]
             content_type = got.headers.get("content-type", "")
@@ -190,6 +190,7 @@ class WireProvider(ABC):
             client, http = self.connect(settings, key, limits)
         except ImportError as error:
             raise missing_extra(self.extra) from error
+        self.errors = VendorErrors(self.name, client.api_key or "")  # the SDK may have found it in the environment
         merged = {**client.default_headers, **client.auth_headers, "Accept-Encoding": "identity"}
         headers = {name: value for name, value in merged.items() if isinstance(value, str)}
         if client.custom_auth is None and not {"authorization", "x-api-key"} & {name.lower() for name in headers}:
@@ -326,69 +327,3 @@ def _header(key: str) -> bytes:
     if len(key) <= _MAX_KEY and key.isascii() and key.isprintable():
         return key.encode()
     return hashlib.sha256(key.encode(errors="replace")).hexdigest().encode()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise NotImplementedError(type(value).__name__)
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return _encoder.encode(body)
-    except (NotImplementedError, TypeError, UnicodeEncodeError, RecursionError) as error:
-        says = "The request holds something that cannot be sent as JSON."
-        raise InvalidRequest(says, detail=f"{type(error).__name__}: {error}"[:500]) from error
-
-
-class ToolMemory:
-    """Remembers tools as they are written on the wire: they are the same in every request of an agent.
-
-    Args:
-        write: Writes one tool, for the vendor's own address or someone else's.
-    """
-
-    _MOST = 1_000
-
-    def __init__(self, write: Callable[[ToolSpec, bool], dict[str, Any]]) -> None:
-        self._write = write
-        #: By identity, as schemas cannot be hashed; the spec is kept along, so that its id stays its own.
-        self._known: dict[tuple[int, bool], tuple[ToolSpec, msgspec.Raw]] = {}
-
-    def written(self, specs: Sequence[ToolSpec], official: bool) -> list[msgspec.Raw]:
-        """The tools, ready to be put into a request."""
-        return [self._one(spec, official) for spec in specs]
-
-    def _one(self, spec: ToolSpec, official: bool) -> msgspec.Raw:
-        known = self._known.get((id(spec), official))
-        if known is None:
-            if len(self._known) >= self._MOST:
-                self._known.clear()
-            known = self._known[id(spec), official] = spec, msgspec.Raw(_encoded(self._write(spec, official)))
-        return known[1]
-
-
-def count(value: object) -> int | None:
-    """A token count as a vendor reports it, or None where it is missing or makes no sense."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def usage_of(
-    sent: int | None, received: int | None, cached: object = None, cache_write: object = None, reasoning: object = None
-) -> Usage:
-    """One request's usage. Where the vendor does not say how much went in and out, all counts are 0: such a usage
-    has no price."""
-    if sent is None or received is None:
-        return Usage(requests=1)
-    return Usage(
-        input_tokens=sent,
-        output_tokens=received,
-        cached_input_tokens=count(cached) or 0,
-        cache_write_tokens=count(cache_write) or 0,
-        reasoning_tokens=count(reasoning) or 0,
-        requests=1,
-    )

@@ -1,5 +1,179 @@
-"""The command tree."""
+"""The command tree: what there is, loaded when it is called, and the one place where a command ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from interlock import __version__
+from interlock.cli.door import Door
+from interlock.cli.grammar import Noun, Places, Verb, of_click
+from interlock.errors import InterlockError
+
+_CLI = "interlock.cli"
+ROOT: Places = {
+    "run": (f"{_CLI}.app:run", "Start, watch and steer runs."),
+    "agent": (f"{_CLI}.app:agent", "See who does the work."),
+    "config": (f"{_CLI}.app:config", "See what is set, and where."),
+    "demo": (f"{_CLI}.demo:demo", "Play a real governed run, killed in the middle; no key needed."),
+    "doctor": (f"{_CLI}.operations:doctor", "Check that everything works, and say what to do if not."),
+    "help": (f"{_CLI}.app:topic", "Explain exit-codes, environment or output."),
+}
+RUN: Places = {
+    "start": (f"{_CLI}.driving:start", "Give an agent a task."),
+    "list": (f"{_CLI}.runs:list_runs", "List runs, newest first."),
+    "show": (f"{_CLI}.runs:show", "Show one run with its steps."),
+    "watch": (f"{_CLI}.driving:watch", "Follow a run, whoever drives it."),
+    "resume": (f"{_CLI}.driving:resume", "Go on with a run from its last fact."),
+    "pause": (f"{_CLI}.runs:pause", "Let a run begin nothing new."),
+    "cancel": (f"{_CLI}.runs:cancel", "Stop a run for good."),
+}
+AGENT: Places = {
+    "list": (f"{_CLI}.operations:list_agents", "List the agents and whether they have a key."),
+    "test": (f"{_CLI}.operations:test_agent", "Reach out to an agent's provider, without a paid call."),
+}
+CONFIG: Places = {"show": (f"{_CLI}.operations:show_config", "Show all settings.")}
+_EVERYWHERE = {"": ROOT, "run": RUN, "agent": AGENT, "config": CONFIG}
+
+run = Noun("run", RUN, everywhere=_EVERYWHERE, help="Start, watch and steer runs.")
+agent = Noun("agent", AGENT, everywhere=_EVERYWHERE, help="See who does the work.")
+config = Noun("config", CONFIG, everywhere=_EVERYWHERE, help="See what is set, and where.")
+
+_FIRST = """Agent operations you can stop, resume and explain.
+
+\b
+  interlock demo                                    see it work, no key needed
+  interlock run start "How full are the disks?"     give an agent a task
+  interlock run list                                what ran, what waits
+"""
 
 
-def main() -> None:
-    """Run the command line."""
+def _say_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        door = ctx.ensure_object(Door)
+        door.out.record({"version": __version__}) if door.out.json else door.out.answer(f"interlock {__version__}")
+        ctx.exit()
+
+
+tree = Noun("interlock", ROOT, everywhere=_EVERYWHERE, help=_FIRST, epilog="More: interlock help exit-codes | environment | output")  # fmt: skip
+tree.params.append(click.Option(["--version"], is_flag=True, is_eager=False, expose_value=False, callback=_say_version, help="Show the version."))  # fmt: skip
+
+TOPICS = {
+    "exit-codes": """\
+Exit codes
+  0    done
+  1    failed
+  2    the command line or a setting is wrong; nothing was done
+  3    waiting for a person; the run goes on when it is answered or resumed
+  4    sign in: there is no key, or it is not accepted
+  5    refused by a rule or a person; do not retry
+  6    over budget
+  7    not found
+  130  interrupted; the run can be resumed
+""",
+    "environment": """\
+Environment
+  OPENAI_API_KEY, ANTHROPIC_API_KEY     keys; with _FILE at the end, the file that holds one
+  OPENAI_BASE_URL, ANTHROPIC_BASE_URL   other addresses for the same APIs
+  INTERLOCK_HOME                        the folder of the store; by default .interlock here
+  INTERLOCK_PROFILE                     the [profile.NAME] of interlock.toml to use
+  INTERLOCK_CONFIG                      the settings file; by default the nearest interlock.toml
+  INTERLOCK_SECTION__KEY                any setting, for example INTERLOCK_LIMITS__MAX_RUNS=8
+  NO_COLOR, FORCE_COLOR                 never, or always, use colour
+An unknown INTERLOCK_ variable stops the start. `interlock config show --origin` says where each value comes from.
+""",
+    "output": """\
+Output
+  stdout is the answer and nothing else; progress, hints and questions go to stderr.
+  At a terminal lists are aligned; in a pipe they are tab-separated, without heading and colour, times in ISO 8601.
+  --json    lists:   {"as_of", "items", "next", "truncated", "counts"}
+            changes: {"target", "applied", "dry_run", "detail"}
+            errors:  {"error": {"code", "says", "do", "run"}}, and the exit code tells the same
+            run start, run resume: the result; run watch: one fact a line, the last line of kind "result"
+  Money is a text in US dollars, exact to the millionth; a price that is not known is null, never 0.
+""",
+}
+
+
+@click.command("help", cls=Verb)
+@click.argument("about", metavar="TOPIC", type=click.Choice(sorted(TOPICS)), required=False)
+@click.pass_obj
+def topic(door: Door, about: str | None) -> None:
+    """Explain a topic: exit-codes, environment or output.
+
+    \b
+      interlock help exit-codes
+    """
+    if about is None:
+        with click.Context(tree, info_name="interlock", obj=door) as ctx:
+            door.out.answer(tree.get_help(ctx))
+    elif door.out.json:
+        door.out.record({"topic": about, "text": TOPICS[about]})
+    else:
+        door.out.answer(TOPICS[about])
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(perform(sys.argv[1:] if args is None else args))
+
+
+def perform(args: Sequence[str]) -> int:
+    """Run one command line and give its exit code. Nothing but `KeyboardInterrupt` of a second Ctrl-C comes out."""
+    door = Door()
+    words = list(args)
+    # What is wrong with a command line is answered in JSON too, wherever the option stands.
+    door.out.json = "--json" in (words[: words.index("--")] if "--" in words else words)
+    try:
+        code = tree.main(args=words, prog_name="interlock", standalone_mode=False, obj=door)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        door.out.answer(error.format_message())
+        return 2
+    except click.ClickException as error:
+        return _ended(door, of_click(error))
+    except InterlockError as error:
+        return _ended(door, error)
+    except (KeyboardInterrupt, click.Abort):
+        door.out.status("")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the outermost door: nobody is ever shown a stack trace
+        return _ended(door, _written_down(door, error))
+
+
+def _ended(door: Door, error: InterlockError) -> int:
+    try:
+        door.out.error(error, run=door.run)
+    except InterlockError:  # not even that can be printed
+        return 1
+    return error.exit_code
+
+
+def _written_down(door: Door, error: Exception) -> InterlockError:
+    """Write what happened to the log, and say where."""
+    import tempfile
+    import time
+    import traceback
+    from pathlib import Path
+
+    from interlock.platform.settings.keys import masked
+
+    lines = [masked(line) for line in "".join(traceback.format_exception(error)).splitlines()]
+    entry = "\n".join([time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) + " internal error", *lines, ""])
+    for file in (door.log_file(), Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}.log"):
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "a", encoding="utf-8") as log:
+                log.write(entry)
+        except OSError:
+            continue
+        return InterlockError(
+            f"Something went wrong inside Interlock ({type(error).__name__}); what happened is in the log.",
+            f"See {file}, and please report it.",
+            code="internal",
+        )
+    return InterlockError("Something went wrong inside Interlock, and no log could be written.", code="internal")

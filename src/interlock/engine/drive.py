@@ -14,7 +14,7 @@ from interlock.engine.clock import Alarm, Clock
 from interlock.engine.observer import Observer
 from interlock.engine.parking import Parked, Stopped
 from interlock.engine.retry import RetryPolicy
-from interlock.errors import AgentTimeoutError, InterlockError, Refused, StoreFailed, UsageError
+from interlock.errors import AgentTimeoutError, Conflict, InterlockError, Refused, StoreFailed, UsageError
 from interlock.records.fact import Fact, Recorded, RunFinished, RunStarted, RunWaiting
 from interlock.records.money import Usage, add_micros
 from interlock.records.run import Run
@@ -76,6 +76,7 @@ class Drive:
         tools: What the engine shares.
         run: The run, folded from its facts.
         claim: The right to drive it.
+        prelude: Facts of the run that are not written yet; they go with the first write, in one stroke.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class Drive:
         "_draining",
         "_paths",
         "_paused",
+        "_prelude",
         "_stop_alarm",
         "_task",
         "_tools",
@@ -104,8 +106,9 @@ class Drive:
         "user",
     )
 
-    def __init__(self, tools: Tools, run: Run, claim: Claim) -> None:
+    def __init__(self, tools: Tools, run: Run, claim: Claim, prelude: Sequence[Fact] = ()) -> None:
         self._tools = tools
+        self._prelude = list(prelude)
         self.run = run
         self.run_id = run.run_id
         self.claim = claim
@@ -160,7 +163,7 @@ class Drive:
         self._check_still_ours()
         try:
             await self._append(facts)
-        except StoreFailed as error:
+        except (StoreFailed, Conflict) as error:
             raise self._stopped(error) from error
         self._check_still_ours()
 
@@ -377,6 +380,8 @@ class Drive:
         return before + max(0.0, now - self.started)
 
     def _append(self, facts: Sequence[Fact]) -> Awaitable[int]:
+        if self._prelude:
+            facts, self._prelude = [*self._prelude, *facts], []
         return self._tell(facts, self._tools.journal.append(self.run_id, facts, claim=self.claim))
 
     def _tell(self, facts: Sequence[Fact], written: Awaitable[int]) -> Awaitable[int]:
@@ -407,7 +412,7 @@ class Drive:
         if self._broken is not None:
             raise Stopped(self._broken)
 
-    def _stopped(self, error: StoreFailed) -> BaseException:
+    def _stopped(self, error: StoreFailed | Conflict) -> BaseException:
         if error.code == "store.not_json":
             return error
         self._broken = error

@@ -102,13 +102,15 @@ class Engine:
 
     # Taking work in.
 
-    async def submit(self, run_id: str, facts: Sequence[Fact]) -> None:
+    async def submit(self, run_id: str, facts: Sequence[Fact], *, durable: bool = True) -> None:
         """Write a new run down and have it driven. When this returns, the run is durable.
 
         Args:
             run_id: Its id.
             facts: `RunAdmitted` first, then what was decided at the door; ends the run at once if the last
                 one is a `RunFinished` or `RunWaiting`.
+            durable: False leaves the writing to the run's first step, which saves a commit: nothing is done
+                before it is durable all the same, but a taken id is only found by whoever waits for the run.
 
         Raises:
             Conflict: the id is taken.
@@ -127,10 +129,14 @@ class Engine:
         keep = at_once or len(self._ready) < KEPT_READY
         if at_once:
             facts = [*facts, RunStarted(driver=self._journal.owner, fence=1)]
-        await self._journal.append(run_id, facts, claim=claim if keep else None)
-        self._publish(run_id, facts)
-        if keep:
-            self._ready[run_id] = Drive(self._tools, self._fresh(run_id, facts), claim)
+        known = run_id in self._live or run_id in self._ready
+        if at_once and not durable and not known:
+            self._ready[run_id] = Drive(self._tools, self._fresh(run_id, facts), claim, facts)
+        else:
+            await self._journal.append(run_id, facts, claim=claim if keep else None)
+            self._publish(run_id, facts)
+            if keep:
+                self._ready[run_id] = Drive(self._tools, self._fresh(run_id, facts), claim)
         if at_once:
             self._announced.add(run_id)
         self._dispatch.submit(run_id, priority=int(admitted.task.get("priority", 3)))

@@ -1,4 +1,4 @@
-"""The gate of this issue: guardrails for tasks, a command policy for commands, a list of names for tools."""
+"""The gate: guardrails for tasks, a command policy for commands, a list of names for tools."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def inner_start(argv: tuple[str, ...]) -> int | None:
             at += 2
         elif argv[at] in form.plain:
             at += 1
-        elif argv[at].startswith("-") or "=" in argv[at]:
+        elif argv[at].startswith("-"):
             return None
         elif words:
             words, at = words - 1, at + 1

@@ -75,8 +75,15 @@ def digest_of(task: Task) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-async def admit(house: House, admission: Admission, *, now: float) -> Run:
+async def admit(house: House, admission: Admission, *, now: float, durable: bool = True) -> Run:
     """Judge a task and write it down, durable when this returns.
+
+    Args:
+        house: The parts of this loop.
+        admission: The task at the door.
+        now: Seconds since 1970.
+        durable: False leaves the writing to the run's first step; see `Engine.submit`. Then a taken id shows when
+            the run is waited for, and `same_work` answers it.
 
     Returns:
         The run, which may have ended at the door; or the run that already has this id and does the same work,
@@ -104,11 +111,9 @@ async def admit(house: House, admission: Admission, *, now: float) -> Run:
         *_at_the_door(admission, verdict),
     ]
     try:
-        await house.engine.submit(admission.run_id, facts)
+        await house.engine.submit(admission.run_id, facts, durable=durable)
     except Conflict as conflict:
-        if conflict.code != "run.id_taken":
-            raise
-        return await _same_work(house, admission, conflict)
+        return await same_work(house, admission, conflict)
     return Run(
         run_id=admission.run_id,
         admitted=facts[0] if isinstance(facts[0], RunAdmitted) else None,
@@ -139,7 +144,14 @@ def _at_the_door(admission: Admission, verdict: Verdict) -> list[Fact]:
     return []
 
 
-async def _same_work(house: House, admission: Admission, conflict: Conflict) -> Run:
+async def same_work(house: House, admission: Admission, conflict: Conflict) -> Run:
+    """The run that already has this id, if it does the same work; it is resumed if nobody drives it.
+
+    Raises:
+        Conflict: it is different work.
+    """
+    if conflict.code != "run.id_taken":
+        raise conflict
     run = await house.engine.load(admission.run_id)
     if run.admitted is None or run.admitted.digest != admission.digest:
         raise Conflict(

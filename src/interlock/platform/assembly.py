@@ -22,6 +22,7 @@ from interlock.flows.task import task_flow
 from interlock.governance.commands import LOOK_AROUND, CommandPolicy
 from interlock.governance.gate import PolicyGate
 from interlock.governance.guardrails import Guardrail
+from interlock.platform.lookup import STORE
 from interlock.platform.settings import AgentSettings, Settings
 from interlock.platform.telemetry import Telemetry
 from interlock.stores.sqlite import SqliteJournal
@@ -29,7 +30,6 @@ from interlock.tools.files import files_tools
 from interlock.tools.shell import ShellTool
 from interlock.tools.tool import Tool
 
-STORE = "interlock.db"
 #: The profiles in which nothing is allowed that was not written down.
 PRODUCTION = frozenset({"production", "prod"})
 

@@ -13,15 +13,16 @@ from interlock.agents.function import as_agent
 from interlock.agents.provider import Provider
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.drive import End
-from interlock.errors import NotFound, UsageError
+from interlock.errors import Conflict, UsageError
 from interlock.governance.commands import CommandPolicy
 from interlock.governance.guardrails import Guardrail
-from interlock.platform.admission import Admission, admit
+from interlock.platform.admission import Admission, admit, same_work
 from interlock.platform.assembly import House, Registry, first_policy, open_journal
 from interlock.platform.doctor import health_report
 from interlock.platform.events import Event, events_until
 from interlock.platform.handle import Handle
 from interlock.platform.ids import check_id
+from interlock.platform.lookup import find_run
 from interlock.platform.metrics import WINDOW, history_line, metrics
 from interlock.platform.portal import Portal, in_private_loop
 from interlock.platform.result import TaskResult, result_of
@@ -118,8 +119,7 @@ class Platform:
             Conflict: the id is taken by different work.
             StoreFailed: it cannot be written down; nothing was done.
         """
-        handle = await self.submit(task, run_id=run_id, user=user)
-        return await handle.result()
+        return await self._run(self._admission(_as_task(task), run_id, user))
 
     def run_sync(self, task: Task | str, run_id: str | None = None, user: str | None = None) -> TaskResult:
         """The same as `run`, for code without an event loop, and also from inside one."""
@@ -139,13 +139,10 @@ class Platform:
         admission = self._admission(_as_task(task), run_id, user)
         house = self._house()
 
-        async def play() -> TaskResult:
-            run = await admit(house, admission, now=self._clock.now())
-            return result_of(run, await house.engine.wait(run.run_id))
+        def listen(listener: Callable[[str, Any], None]) -> Callable[[], None]:
+            return house.engine.listen(admission.run_id, listener)
 
-        async for event in events_until(
-            admission.run_id, lambda listener: house.engine.listen(admission.run_id, listener), play
-        ):
+        async for event in events_until(admission.run_id, listen, lambda: self._run(admission)):
             yield event
 
     async def resume(self, run_id: str, *, in_doubt: str | None = None, by: str = "") -> TaskResult:
@@ -171,6 +168,15 @@ class Platform:
             house.agent(name)
         await house.engine.resume(run_id, by=by or "someone", answer=in_doubt)
         return result_of(run, await house.engine.wait(run_id))
+
+    async def _run(self, admission: Admission) -> TaskResult:
+        house = self._house()
+        run = await admit(house, admission, now=self._clock.now(), durable=False)
+        try:
+            return await Handle(self, run).result()
+        except Conflict as conflict:
+            known = await same_work(house, admission, conflict)
+        return await Handle(self, known).result()
 
     async def wait(self, run_id: str) -> End:
         """Come back when a run has ended or waits for a person, and say how it stands."""
@@ -202,18 +208,7 @@ class Platform:
             NotFound: there is none.
             UsageError: there are several; the message lists them.
         """
-        journal = self._open()
-        check_id(run_id)
-        rows = await journal.runs(Query(run_prefix=run_id, limit=6))
-        exact = [row.run_id for row in rows if row.run_id == run_id]
-        if exact:
-            return run_id
-        if not rows or len(run_id) < 6:
-            raise NotFound(f"There is no run {run_id}.")
-        if len(rows) > 1:
-            listed = ", ".join(row.run_id for row in rows[:5])
-            raise UsageError(f"{run_id} is the beginning of several runs: {listed}.", code="usage.ambiguous_id")
-        return rows[0].run_id
+        return await find_run(self._open(), run_id)
 
     async def show(self, run_id: str) -> Run:
         """A run as its facts tell it, with all its steps.

@@ -76,7 +76,7 @@ class Desk:
         self.errors: list[Exception] = []
         self._keys = keys
         self._require_key = require_key
-        self._latency = latency
+        self.latency = latency
         self._models = models
         self._record = record
         self._clock = clock
@@ -167,10 +167,10 @@ class Desk:
             says = f"The script of the simulated provider failed: {type(problem).__name__}: {problem}"
             return _error(wire, Fault.status(400, says=says), request_id)
         if isinstance(move, Fault) and move.kind == "status":
-            return _error(wire, move, request_id, self._latency)
+            return _error(wire, move, request_id, self.latency)
         reply = move if isinstance(move, Reply) else move.reply or Reply(text="An answer that does not arrive whole.")
         out = settle(reply, view, body, at=int(now), call_id=wire.CALL_ID)
-        latency = self._latency if reply.latency is None else reply.latency
+        latency = self.latency if reply.latency is None else reply.latency
         if isinstance(move, Reply):
             return _answer(wire, out, view.stream, None, request_id, latency)
         return _spoilt(wire, out, view.stream, move, request_id, latency)

@@ -130,6 +130,15 @@ class SimulatedProvider:
     def script(self, source: ScriptSource | None) -> None:
         self._desk.script = Script(source, default=self._default, strict=self._strict)
 
+    @property
+    def latency(self) -> float:
+        """Seconds until the first byte of a reply; may be changed while it runs."""
+        return self._desk.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._desk.latency = seconds
+
     async def __aenter__(self) -> SimulatedProvider:
         await self._open()
         return self

@@ -33,6 +33,8 @@ from interlock.platform.settings.sections import PROVIDERS, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: What the guides call some settings.
+#: Profiles that mean something by themselves; no file has to define them.
+KNOWN_PROFILES = frozenset({"production", "prod", "staging", "development", "dev"})
 _ALIASES = {"storage_path": "home", "log_level": "log.level", "log_format": "log.format"}
 _KEY_ARGUMENTS = {"openai_api_key": "openai", "anthropic_api_key": "anthropic"}
 
@@ -126,7 +128,7 @@ def _from_file(file: SettingsFile | None, profile: str | None) -> Iterator[Given
             yield Problem(says=f"{where} profile must hold tables like [profile.prod]", code="settings.profile")
         for name, table in profiles.items():
             yield from _from_profile(file, name, table, chosen=name == profile)
-    if profile is not None and profile not in profiles:
+    if profile is not None and profile not in profiles and profile not in KNOWN_PROFILES:
         yield _no_profile(file, profile, profiles)
 
 

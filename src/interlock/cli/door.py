@@ -1,0 +1,79 @@
+"""What a command is given at the door: the common options, and from them settings, output and store."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.cli.output import Output
+
+if TYPE_CHECKING:
+    from interlock.platform.settings import Settings
+    from interlock.stores.sqlite import SqliteJournal
+
+LOG = "interlock.log"
+
+
+@dataclass(slots=True)
+class Door:
+    """The options every verb has, and what is made from them when it is first needed.
+
+    Attributes:
+        out: Where words go.
+        home: The folder of the store, where the command line says it.
+        profile: The settings profile, where the command line says it.
+        run: The run the command is about, once it is known; errors name it.
+    """
+
+    out: Output = field(default_factory=Output)
+    home: str | None = None
+    profile: str | None = None
+    run: str | None = None
+    _settings: Settings | None = None
+
+    def settings(self) -> Settings:
+        """The settings, read once.
+
+        Raises:
+            SettingsError: something in them is wrong.
+        """
+        if self._settings is None:
+            from interlock.platform.settings import load
+
+            self._settings = load(home=self.home, profile=self.profile)
+        return self._settings
+
+    def command(self, verb: str, *words: str) -> str:
+        """A command line for people to copy, with the options that lead to the same store."""
+        options = [
+            *(("--home", self.home) if self.home else ()),
+            *(("--profile", self.profile) if self.profile else ()),
+        ]
+        return shlex.join(["interlock", *verb.split(), *words, *options])
+
+    def log_file(self) -> Path:
+        """The log in the home folder; the folder need not exist, and the settings may be broken."""
+        if self._settings is not None:
+            return self._settings.home / LOG
+        return Path(self.home or os.environ.get("INTERLOCK_HOME", "").strip() or ".interlock").absolute() / LOG
+
+    @asynccontextmanager
+    async def stored(self) -> AsyncIterator[SqliteJournal | None]:
+        """The store, for looking things up; None where nothing was ever written, and then nothing is made.
+
+        Raises:
+            StoreFailed: it cannot be opened.
+        """
+        from interlock.platform.lookup import open_stored
+
+        journal = open_stored(self.settings())
+        try:
+            yield journal
+        finally:
+            if journal is not None:
+                await journal.close()

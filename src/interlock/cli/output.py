@@ -1,0 +1,237 @@
+"""The one exit for everything that is printed: answers on stdout, all else on stderr, escape sequences stripped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Literal, TextIO
+
+from interlock.cli.wording import Cell, Ink
+from interlock.errors import InterlockError
+
+Color = Literal["auto", "always", "never"]
+Piece = str | Ink
+
+_CODES = {"good": "32", "bad": "31", "warn": "33", "accent": "36", "dim": "2", "bold": "1"}
+_RICH = {"good": "green", "bad": "red", "warn": "yellow", "accent": "cyan", "dim": "dim", "bold": "bold", "": ""}
+#: Whole terminal sequences: CSI, then strings such as OSC (titles, links, clipboard) with their ends, then the rest.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c))?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+#: Control bytes but tab and line feed; what turns the reading direction; invisible tags; halves of characters.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]")  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """A text as it may reach a terminal: lines and tabs stay, whatever commands the terminal goes."""
+    return _UNSEEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def one_line(text: str) -> str:
+    """The same on one line."""
+    return " ".join(clean(text).split())
+
+
+class Output:
+    """Where a command's words go.
+
+    Args:
+        json: Whether the answer is JSON for machines.
+        color: `auto` looks at NO_COLOR, FORCE_COLOR, TERM and whether a terminal listens.
+        quiet: Say nothing on stderr but errors and questions.
+    """
+
+    def __init__(self, *, json: bool = False, color: Color = "auto", quiet: bool = False) -> None:
+        self.json = json
+        self.color: Color = color
+        self.quiet = quiet
+        self._status = ""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, ValueError):  # not a text file: nothing to set
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+    # On stdout: the answer.
+
+    @property
+    def for_people(self) -> bool:
+        """Whether a person at a terminal reads the answer."""
+        return not self.json and _is_terminal(sys.stdout)
+
+    def answer(self, value: Any) -> None:
+        """Print a result: a text as it is, anything else as readable JSON."""
+        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        self._out(clean(text).rstrip("\n") + "\n")
+
+    def record(self, value: Any) -> None:
+        """Print one JSON value on one line, losing nothing: what a terminal might obey is written as `\\uXXXX`."""
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        self._out(_UNSEEN.sub(_escaped, text) + "\n")
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> None:
+        """Print rows: aligned for people, tab-separated without a heading for pipes."""
+        if not self.for_people:
+            cells = ["\t".join(one_line(_pipe(cell)) for cell in row) for row in rows]
+            self._out("".join(f"{line}\n" for line in cells))
+        elif rows:
+            self._out(self._aligned(headers, rows))
+
+    def pairs(self, rows: Sequence[tuple[str, Cell | str]]) -> None:
+        """Print names with their values; what has no value is left out."""
+        told = [(name, value) for name, value in rows if _pipe(value)]
+        if not self.for_people:
+            self.table((), [[name, value] for name, value in told])
+            return
+        width = max((len(name) for name, _ in told), default=0)
+        for name, value in told:
+            shown = value if isinstance(value, Cell) else Cell(value, value)
+            lines = clean(shown.people).split("\n")
+            lead = [self._painted(Ink(name.ljust(width), "dim"), sys.stdout), *[" " * width] * (len(lines) - 1)]
+            for left, line in zip(lead, lines, strict=True):
+                self._out(f"{left}  {self._painted(Ink(line, shown.style), sys.stdout)}\n")
+
+    # On stderr: progress, hints, questions, errors.
+
+    @property
+    def is_live(self) -> bool:
+        """Whether stderr is a terminal, so that a line may be rewritten."""
+        return not self.quiet and _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+
+    def say(self, *pieces: Piece) -> None:
+        """Add a line of progress, or a hint."""
+        if not self.quiet:
+            self._err("".join(self._painted(piece, sys.stderr, single=True) for piece in pieces) + "\n")
+
+    def status(self, text: str) -> None:
+        """Rewrite the line at the bottom; an empty text takes it away. Does nothing where it cannot be rewritten."""
+        if self.is_live and text != self._status:
+            width = max(20, _columns() - 1)
+            shown = one_line(text)[:width]
+            self._status = shown
+            self._raw_err(f"\r\x1b[2K{self._painted(Ink(shown, 'dim'), sys.stderr) if shown else ''}")
+
+    def ask(self, question: str) -> bool:
+        """Ask a person yes or no; anything but yes is no, and so is everything where nobody can be asked."""
+        if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)) or self.json:
+            return False
+        self._err(f"{clean(question)} [y/N] ", flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def error(self, error: InterlockError, *, run: str | None = None) -> None:
+        """Say what went wrong and what to do: on stderr for people, as one JSON object on stdout for machines."""
+        do = re.sub(r"\bID\b", run, error.do) if run else error.do
+        if self.json:
+            told: Mapping[str, Any] = {
+                "code": error.code,
+                "says": error.says,
+                "do": do,
+                **({"run": run} if run else {}),
+            }
+            self.record({"error": told})
+            return
+        says = clean(error.says).split("\n")
+        self._err(self._painted(Ink("error", "bad"), sys.stderr) + f": {says[0]}\n")
+        self._err("".join(f"{line}\n" for line in says[1:]))
+        if do:
+            self._err(f"  {clean(do)}\n")
+        self._err(self._painted(Ink(f"  [{error.code}]", "dim"), sys.stderr) + "\n")
+
+    # Inside.
+
+    def _aligned(self, headers: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> str:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style=_RICH["dim"])
+        for number, header in enumerate(headers):
+            widest = max(len(one_line(_people(row[number]).people)) for row in rows)
+            least = None if number == len(headers) - 1 else max(widest, len(header))
+            table.add_column(header, no_wrap=True, overflow="ellipsis", min_width=least)
+        for row in rows:
+            shown = [_people(cell) for cell in row]
+            table.add_row(*(Text(one_line(cell.people), style=_RICH[cell.style]) for cell in shown))
+        system: Literal["standard"] | None = "standard" if self._colored(sys.stdout) else None
+        console = Console(width=_columns(), color_system=system, force_terminal=system is not None, highlight=False)
+        with console.capture() as captured:
+            console.print(table)
+        return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+    def _painted(self, piece: Piece, stream: TextIO, *, single: bool = False) -> str:
+        text, style = piece if isinstance(piece, Ink) else (piece, "")
+        # A piece may begin or end with a space, which `one_line` would take.
+        text = clean(text).replace("\n", " ") if single else clean(text)
+        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and text and self._colored(stream) else text
+
+    def _colored(self, stream: TextIO) -> bool:
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        return _is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+    def _out(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read has seen enough: no reason to end a run
+            _mute(sys.stdout)
+        except (OSError, ValueError) as error:
+            _mute(sys.stdout)
+            says = "The answer could not be written to standard output."
+            raise InterlockError(says, "Check the disk or file it goes to.", code="output.failed") from error
+
+    def _err(self, text: str, *, flush: bool = True) -> None:
+        if self._status:
+            self._raw_err("\r\x1b[2K")
+            self._status = ""
+        self._raw_err(text, flush=flush)
+
+    def _raw_err(self, text: str, *, flush: bool = True) -> None:
+        with suppress(OSError, ValueError):  # nobody listens any more
+            sys.stderr.write(text)
+            if flush:
+                sys.stderr.flush()
+
+
+def _mute(stream: TextIO) -> None:
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def _people(cell: Cell | str) -> Cell:
+    return cell if isinstance(cell, Cell) else Cell(cell, cell)
+
+
+def _pipe(cell: Cell | str) -> str:
+    return cell.pipe if isinstance(cell, Cell) else cell
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
