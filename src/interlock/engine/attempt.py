@@ -28,17 +28,17 @@ async def try_once(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, h
         InterlockError: what the act raised; any other exception becomes `AgentFailed` with code
             `agent.crashed`, its traceback in `detail` only.
     """
-    limit = asyncio.timeout(attempt.timeout)
+    limit = None
     try:
-        async with limit:
-            if heartbeat is None:
-                result = await act(attempt)
-            else:
+        if attempt.timeout is None and heartbeat is None:
+            result = await act(attempt)
+        else:
+            async with asyncio.timeout(attempt.timeout) as limit:
                 result = await _with_heartbeat(act, attempt, heartbeat)
     except (InterlockError, Parked, Stopped):
         raise
     except TimeoutError as error:
-        if attempt.timeout is not None and limit.expired():
+        if limit is not None and limit.expired():
             raise AgentTimeoutError(f"It took longer than the {attempt.timeout:g} s allowed (timeout).") from error
         raise crashed(error) from error
     except Exception as error:
@@ -46,7 +46,9 @@ async def try_once(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, h
     return result if isinstance(result, Done) else Done(output=result)
 
 
-async def _with_heartbeat(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, heartbeat: float) -> Any:
+async def _with_heartbeat(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, heartbeat: float | None) -> Any:
+    if heartbeat is None:
+        return await act(attempt)
     loop = asyncio.get_running_loop()
     quiet = asyncio.timeout(heartbeat)
 

@@ -27,6 +27,7 @@ from interlock.records.fact import (
 )
 from interlock.records.run import StepRun
 from interlock.records.verdict import ALLOWED, Act, Effect, Permit, Verdict, refusal
+from interlock.stores.encoding import encode
 
 if TYPE_CHECKING:
     from interlock.engine.drive import Drive
@@ -298,14 +299,13 @@ class _Job:
         )
         drive.spent(done.usage, done.cost_micros)
         try:
-            # Not waited for here: the next intent, or the end of the run, is durable only after it.
-            drive.write_later([fact])
+            encode(fact)  # what cannot be written must fail this step, not a later one
         except StoreFailed as error:
-            if error.code != "store.not_json":
-                raise
             wrong = AgentFailed(f"{started.name} returned something JSON cannot carry.", code="agent.output_not_json")
             await drive.write([self._failure(wrong, begun)])
             raise wrong from error
+        # Not waited for here: the next intent, or the end of the run, is durable only after it.
+        drive.write_later([fact])
         return done
 
     def _failure(self, error: InterlockError, begun: float, again_at: float | None = None) -> StepFailed:

@@ -9,15 +9,19 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from interlock.engine.clock import Alarm, Clock
+from interlock.errors import StoreFailed
 
 Advance = Callable[[str], Awaitable[None]]
+#: Seconds until the store is asked again for what is due, when it could not be read.
+ASK_AGAIN = 1.0
 
 
 class Dispatch(Protocol):
     """Brings runs to whoever can drive them. An engine across machines takes this place."""
 
     def submit(self, run_id: str, *, priority: int, not_before: float | None = None) -> None:
-        """Have a run advanced, the more urgent (smaller) priority first, not before a time."""
+        """Have a run advanced, the more urgent (smaller) priority first, not before a time. Submitting a run
+        that is queued already only makes it more urgent."""
         ...
 
     def room(self) -> bool:
@@ -49,6 +53,7 @@ class EmbeddedDispatch:
         self._most = most
         self._clock = clock
         self._queue: list[tuple[int, int, str]] = []
+        self._queued: dict[str, int] = {}
         self._order = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: Alarm | None = None
@@ -62,6 +67,9 @@ class EmbeddedDispatch:
         if not_before is not None:
             self._look_again(not_before)
             return
+        if self._queued.get(run_id, priority + 1) <= priority:
+            return
+        self._queued[run_id] = priority
         heapq.heappush(self._queue, (priority, next(self._order), run_id))
         self._fill()
 
@@ -73,6 +81,7 @@ class EmbeddedDispatch:
         """See `Dispatch.stop`."""
         self._stopped = True
         self._queue.clear()
+        self._queued.clear()
         if self._alarm is not None:
             self._alarm.cancel()
 
@@ -88,8 +97,10 @@ class EmbeddedDispatch:
 
     def _fill(self) -> None:
         while self._queue and len(self._tasks) < self._most:
-            _, _, run_id = heapq.heappop(self._queue)
-            self._start(self._advance(run_id))
+            priority, _, run_id = heapq.heappop(self._queue)
+            if self._queued.get(run_id) == priority:  # else it was submitted again as more urgent, and has gone
+                del self._queued[run_id]
+                self._start(self._advance(run_id))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -114,6 +125,9 @@ class EmbeddedDispatch:
         self._start(self._collect())
 
     async def _collect(self) -> None:
-        following = await self._due()
+        try:
+            following = await self._due()
+        except StoreFailed:  # timers must outlive a store that is locked or full for a while
+            following = self._clock.now() + ASK_AGAIN
         if following is not None:
             self._look_again(following)

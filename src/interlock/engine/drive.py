@@ -83,9 +83,9 @@ class Drive:
         "_broken",
         "_deadline_alarm",
         "_draining",
+        "_held",
         "_paths",
         "_paused",
-        "_prelude",
         "_stop_alarm",
         "_task",
         "_tools",
@@ -108,7 +108,7 @@ class Drive:
 
     def __init__(self, tools: Tools, run: Run, claim: Claim, prelude: Sequence[Fact] = ()) -> None:
         self._tools = tools
-        self._prelude = list(prelude)
+        self._held: list[Fact] = list(prelude)
         self.run = run
         self.run_id = run.run_id
         self.claim = claim
@@ -168,10 +168,14 @@ class Drive:
         self._check_still_ours()
 
     def write_later(self, facts: Sequence[Fact]) -> None:
-        """Write facts without waiting; the next `write` comes back only when these are durable too."""
+        """Write facts without waiting: with the next `write`, or when the loop turns, whichever is first.
+
+        The next `write` comes back only when these are durable too.
+        """
         self._check_still_ours()
-        future = asyncio.ensure_future(self._append(facts))
-        future.add_done_callback(self._written_later)
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._held += facts
 
     def spent(self, usage: Usage, cost_micros: int | None) -> None:
         """Add up what the run consumed."""
@@ -380,9 +384,14 @@ class Drive:
         return before + max(0.0, now - self.started)
 
     def _append(self, facts: Sequence[Fact]) -> Awaitable[int]:
-        if self._prelude:
-            facts, self._prelude = [*self._prelude, *facts], []
-        return self._tell(facts, self._tools.journal.append(self.run_id, facts, claim=self.claim))
+        held, self._held = self._held, []
+        facts = [*held, *facts]
+        try:
+            written = self._tools.journal.append(self.run_id, facts, claim=self.claim)
+        except StoreFailed:
+            self._held = held  # what was already done must not go down with what could not be written
+            raise
+        return self._tell(facts, written)
 
     def _tell(self, facts: Sequence[Fact], written: Awaitable[int]) -> Awaitable[int]:
         """Once the facts are durable, tell whoever listens; nobody is told of what may still be lost."""
@@ -403,6 +412,16 @@ class Drive:
             self.observer.fact(record)
             for listen in self._tools.listeners.get(self.run_id, ()):
                 listen("fact", record)
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        try:
+            future = asyncio.ensure_future(self._append(()))
+        except InterlockError as error:
+            self._broken = self._broken or error
+            return
+        future.add_done_callback(self._written_later)
 
     def _written_later(self, done: asyncio.Future[int]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:

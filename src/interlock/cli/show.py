@@ -1,0 +1,213 @@
+"""One run on one page: for people, for pipes, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from interlock.cli.door import Door
+from interlock.cli.wording import Cell, Ink, ago, iso, marked, money, state, took, usd
+from interlock.records.run import Run, StepRun
+from interlock.stores.journal import RunRow
+
+#: Characters of one step's content that are shown to people; JSON has all of it.
+SHOWN = 2_000
+
+
+async def show_run(door: Door, given: str, *, content: bool) -> None:
+    """Print a run.
+
+    Args:
+        door: Where it is asked for.
+        given: Its id, or the beginning of it.
+        content: Whether what went into its steps and came out is asked for.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from interlock.platform.lookup import find_run, load_run, row_of
+
+    async with door.stored() as journal:
+        run_id = await find_run(journal, given)
+        assert journal is not None
+        door.run = run_id
+        run, row = await load_run(journal, run_id), await row_of(journal, run_id)
+    if door.out.json:
+        door.out.record(as_json(run, row, content=content))
+        return
+    door.out.pairs(_head(run, row, time.time()))
+    if run.steps:
+        door.out.answer("")
+        door.out.table(("step", "state", "what", "tries", "took", "cost"), [_step(step) for step in run.steps.values()])
+    for step in run.steps.values() if content else ():
+        _tell_content(door, step)
+    if run.finished is not None and run.finished.output is not None:
+        door.out.answer("")
+        door.out.answer(run.finished.output)
+    elif not run.status.is_final and not row.driven:
+        door.out.say(Ink(f"Nobody drives it. Go on: {door.command('run resume', run_id)}", "dim"))
+
+
+def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
+    mark = marked(state(row))
+    failure = run.finished.failure if run.finished else None
+    return [
+        ("run", run.run_id),
+        ("state", Cell(mark.text, state(row), mark.style)),
+        ("task", str(_task(run).get("description", ""))[:SHOWN]),
+        ("task id", row.task_id),
+        ("route", row.platform),
+        ("reasons", " ".join(run.routed.reasons) if run.routed else ""),
+        ("agent", row.agent),
+        ("user", row.user or ""),
+        ("labels", " ".join(f"{key}={value}" for key, value in (_task(run).get("labels") or {}).items())),
+        ("accepted", Cell(f"{ago(now - row.created_at)} ({iso(row.created_at)})", iso(row.created_at) or "")),
+        ("ended", Cell(f"{ago(now - row.finished_at)}", iso(row.finished_at) or "") if row.finished_at else ""),
+        ("took", Cell(took(_seconds(run)), f"{_seconds(run):.3f}")),
+        ("cost", Cell(usd(run.cost_micros), money(run.cost_micros) or "unknown")),
+        ("tokens", f"{run.usage.total_tokens}"),
+        ("taken up", f"{run.starts} times" if run.starts > 1 else ""),
+        ("waits for", run.waiting.says or run.waiting.reason if run.waiting else ""),
+        ("question", " ".join(question.question_id for question in run.open_questions())),
+        ("refused", "\n".join(refusals(run))),
+        ("notes", "\n".join(note.says for note in run.notes)),
+        ("error", Cell(f"{failure.says}\n{failure.do}".strip(), failure.says, "bad") if failure else ""),
+        ("error code", failure.code if failure else ""),
+    ]
+
+
+def refusals(run: Run) -> list[str]:
+    """What the gate did not allow, with the rule that said so."""
+    return [f"{gate.name}: {gate.reason} ({gate.rule})" for gate in run.gates if gate.effect == "block"]
+
+
+def describe(what: str, name: str, given: Any) -> str:
+    """A step in a few words: the command, the tool with its arguments, the model."""
+    if what != "tool" or not isinstance(given, dict):
+        return name
+    arguments = given.get("arguments")
+    return called(str(given.get("name", name)), arguments if isinstance(arguments, dict) else {})
+
+
+def called(name: str, arguments: dict[str, Any]) -> str:
+    """A tool call in a few words; a command as one would type it."""
+    import shlex
+
+    argv = arguments.get("argv")
+    if name == "shell" and isinstance(argv, list):
+        return shlex.join(str(word) for word in argv)[:200]
+    if name == "shell" and isinstance(arguments.get("command"), str):
+        return str(arguments["command"])[:200]
+    told = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)[:60]}" for key, value in arguments.items())
+    return f"{name}({told})"[:200]
+
+
+def _task(run: Run) -> dict[str, Any]:
+    return run.admitted.task if run.admitted else {}
+
+
+def _seconds(run: Run) -> float:
+    return run.finished.seconds if run.finished else run.active_seconds
+
+
+def _step(step: StepRun) -> list[Cell | str]:
+    mark = marked(step.status)
+    return [
+        step.path,
+        Cell(mark.text, step.status, mark.style),
+        describe(step.what, step.name or step.what, step.input),
+        str(step.attempts),
+        Cell(took(step.seconds), f"{step.seconds:.3f}"),
+        Cell(usd(step.cost_micros), money(step.cost_micros) or "unknown"),
+    ]
+
+
+def _tell_content(door: Door, step: StepRun) -> None:
+    outcome = step.failure.says if step.failure else _spoken(step.output)
+    for word, text in (("in", _spoken(step.input)), ("out", outcome)):
+        if text:
+            cut = (
+                text
+                if len(text) <= SHOWN or not door.out.for_people
+                else f"{text[:SHOWN]} … ({len(text):,} characters)"
+            )
+            door.out.answer(f"\n{step.path} {word}:\n{cut}")
+
+
+def _spoken(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict) and isinstance(value.get("text"), str) and "tool_calls" in value:
+        calls = [f"→ {call.get('name')}({call.get('arguments')})" for call in value["tool_calls"]]
+        return "\n".join(filter(None, [value["text"], *calls]))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
+    """A run as one JSON object; inputs and outputs of steps only when asked for."""
+    from interlock.cli.runs import row_as_json
+
+    finished = run.finished
+    return {
+        **row_as_json(row),
+        "as_of": iso(time.time()),
+        "description": _task(run).get("description"),
+        "context": _task(run).get("context"),
+        "labels": _task(run).get("labels"),
+        "reasons": run.routed.reasons if run.routed else [],
+        "candidates": run.routed.candidates if run.routed else [],
+        "seq": run.seq,
+        "starts": run.starts,
+        "paused": run.paused,
+        "seconds": _seconds(run),
+        "tokens": run.usage.total_tokens,
+        "cost_usd": money(run.cost_micros),
+        "output": finished.output if finished else None,
+        "error": _failure(finished.failure) if finished and finished.failure else None,
+        "waiting": {
+            "reason": run.waiting.reason,
+            "until": iso(run.waiting.until),
+            "ref": run.waiting.ref,
+            "says": run.waiting.says,
+        }
+        if run.waiting
+        else None,  # fmt: skip
+        "questions": [
+            {"question_id": one.question_id, "path": one.path, "about": one.about, "says": one.says}
+            for one in run.open_questions()
+        ],
+        "gates": [
+            {
+                "path": gate.path,
+                "act": gate.act,
+                "name": gate.name,
+                "effect": gate.effect,
+                "rule": gate.rule,
+                "reason": gate.reason,
+            }  # fmt: skip
+            for gate in run.gates
+        ],
+        "notes": [{"level": note.level, "code": note.code, "says": note.says} for note in run.notes],
+        "steps": [_step_as_json(step, content=content) for step in run.steps.values()],
+    }
+
+
+def _failure(failure: Any) -> dict[str, Any]:
+    return {"code": failure.code, "says": failure.says, "do": failure.do, "retryable": failure.retryable}
+
+
+def _step_as_json(step: StepRun, *, content: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "path": step.path,
+        "kind": step.what,
+        "name": step.name,
+        "status": step.status,
+        "attempts": step.attempts,
+        "seconds": step.seconds,
+        "started_at": iso(step.started_at),
+        "cost_usd": money(step.cost_micros),
+        "tokens": step.usage.total_tokens,
+        "error": _failure(step.failure) if step.failure else None,
+    }
+    return {**told, "input": step.input, "output": step.output} if content else told
