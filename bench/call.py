@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from bench.chart import Bar
-from bench.measure import ROOT, Contender, Options, Sample, Samples, environment, interleave
-from bench.report import Aim, Chart, Section, Table, number, ratio
+from bench.measure import ROOT, Contender, Options, Samples, environment, interleave
+from bench.report import Aim, Chart, Section, Table, at_least, at_most, number, ratio
 
 APIS = ("chat", "responses", "messages")
 SDKS = {"chat": "openai SDK, chat", "responses": "openai SDK, responses", "messages": "anthropic SDK, messages"}
@@ -53,7 +53,7 @@ def server() -> Iterator[str]:
 def contenders(options: Options) -> list[Contender]:
     """Who takes part; in a quick measurement the frameworks take one round."""
     rounds = 2 if options.quick else 5
-    few = ("--one", "60", "--tools", "12") if options.quick else ("--one", "200", "--tools", "40")
+    few = ("--one", "100", "--tools", "16") if options.quick else ("--one", "200", "--tools", "40")
     load = "512" if options.quick else "1024"
     script = "bench/peers/vendor_sdk.py"
     found = [Contender(argv=("bench/peers/raw_aiohttp.py", *few, "--load", "2560"), peer=False, rounds=rounds)]
@@ -119,26 +119,12 @@ def _aims(samples: Samples) -> list[Aim]:
         sdk = SDKS[api].split(",", 1)[0]
         for what, words in (("one", "one call"), ("tools", "five tool calls")):
             says = f"{api}: {words} for no more CPU than the {sdk} as it comes"
-            aims.append(_no_more(samples, says, OURS[api], [SDKS[api]], lambda s: s.cpu_each, what))
-        says = f"{api}: as many calls a second at 256 as the {sdk}"
-        aims.append(_no_more(samples, says, OURS[api], [SDKS[api]], lambda s: 1 / s.per_second, "load"))
+            mine, theirs = _cpu(samples, OURS[api], what), _cpu(samples, SDKS[api], what)
+            aims.append(at_most(says, ratio(mine, theirs), 1.0, "of its CPU"))
+        rates = _rate(samples, OURS[api]), _rate(samples, SDKS[api])
+        aims.append(at_least(f"{api}: as many calls a second at 256 as the {sdk}", ratio(*rates), 1.0, "times as many"))
     for what, words in (("one", "one call"), ("tools", "five tool calls"), ("load", "a call at 256 tasks")):
+        least = min((cost for name in FRAMEWORKS if (cost := _cpu(samples, name, what))), default=None)
         says = f"chat: {words} for less CPU than every framework"
-        aims.append(_no_more(samples, says, OURS["chat"], FRAMEWORKS, lambda s: s.cpu_each, what))
+        aims.append(at_most(says, ratio(_cpu(samples, OURS["chat"], what), least), 1.0, "of the best one's CPU"))
     return aims
-
-
-def _no_more(
-    samples: Samples,
-    says: str,
-    ours: str,
-    others: Sequence[str],
-    value: Callable[[Sample], float],
-    what: str,
-) -> Aim:
-    mine = samples.median(ours, what, value)
-    found = [theirs for name in others if (theirs := samples.median(name, what, value)) is not None]
-    if mine is None or not found:
-        return Aim(says=says, found="–", met=None)
-    least = min(found)
-    return Aim(says=says, found=f"{number(mine / least)} of it", met=mine <= least)

@@ -216,8 +216,14 @@ def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_profile_that_nobody_wrote_stops_the_start(tmp_path: Path) -> None:
-    assert refused(tmp_path, profile="prod").code == "settings.profile"
-    assert "it has dev" in refused(tmp_path, "[profile.dev]\n", profile="prod").says
+    assert refused(tmp_path, profile="live").code == "settings.profile"
+    assert "it has dev" in refused(tmp_path, "[profile.dev]\n", profile="live").says
+
+
+def test_the_usual_profiles_need_no_table(tmp_path: Path) -> None:
+    (tmp_path / "interlock.toml").write_text("")
+    for name in ("production", "staging", "dev"):
+        assert load(profile=name, cwd=tmp_path, environ={}).profile == name
 
 
 def test_a_vendors_address_with_a_password_is_refused_and_not_shown(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -58,8 +58,11 @@ def _say_version(ctx: click.Context, param: click.Parameter, value: bool) -> Non
         ctx.exit()
 
 
-tree = Noun("interlock", ROOT, everywhere=_EVERYWHERE, help=_FIRST, epilog="More: interlock help exit-codes | environment | output")  # fmt: skip
-tree.params.append(click.Option(["--version"], is_flag=True, is_eager=False, expose_value=False, callback=_say_version, help="Show the version."))  # fmt: skip
+_MORE = "More: interlock help exit-codes | environment | output"
+tree = Noun("interlock", ROOT, everywhere=_EVERYWHERE, help=_FIRST, epilog=_MORE)
+tree.params.append(
+    click.Option(["--version"], is_flag=True, expose_value=False, callback=_say_version, help="Show the version.")
+)
 
 TOPICS = {
     "exit-codes": """\
@@ -122,13 +125,18 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def perform(args: Sequence[str]) -> int:
-    """Run one command line and give its exit code. Nothing but `KeyboardInterrupt` of a second Ctrl-C comes out."""
+    """Run one command line and give its exit code."""
     door = Door()
     words = list(args)
     # What is wrong with a command line is answered in JSON too, wherever the option stands.
     door.out.json = "--json" in (words[: words.index("--")] if "--" in words else words)
+    return guarded(door, lambda: tree.main(args=words, prog_name="interlock", standalone_mode=False, obj=door))
+
+
+def guarded(door: Door, work: Callable[[], object]) -> int:
+    """Do the work of a command and give the exit code; whatever goes wrong is said, and nobody sees a stack trace."""
     try:
-        code = tree.main(args=words, prog_name="interlock", standalone_mode=False, obj=door)
+        code = work()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         door.out.answer(error.format_message())
@@ -140,7 +148,7 @@ def perform(args: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         door.out.status("")
         return 130
-    except Exception as error:  # noqa: BLE001 - the outermost door: nobody is ever shown a stack trace
+    except Exception as error:  # noqa: BLE001 - the outermost door
         return _ended(door, _written_down(door, error))
 
 
@@ -162,7 +170,8 @@ def _written_down(door: Door, error: Exception) -> InterlockError:
     from interlock.platform.settings.keys import masked
 
     lines = [masked(line) for line in "".join(traceback.format_exception(error)).splitlines()]
-    entry = "\n".join([time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) + " internal error", *lines, ""])
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    entry = "\n".join([f"{at} internal error {type(error).__name__}", *lines, ""])
     for file in (door.log_file(), Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}.log"):
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -28,13 +28,14 @@ class Door:
         home: The folder of the store, where the command line says it.
         profile: The settings profile, where the command line says it.
         run: The run the command is about, once it is known; errors name it.
+        known: The settings, once they are read.
     """
 
     out: Output = field(default_factory=Output)
     home: str | None = None
     profile: str | None = None
     run: str | None = None
-    _settings: Settings | None = None
+    known: Settings | None = None
 
     def settings(self) -> Settings:
         """The settings, read once.
@@ -42,11 +43,11 @@ class Door:
         Raises:
             SettingsError: something in them is wrong.
         """
-        if self._settings is None:
+        if self.known is None:
             from interlock.platform.settings import load
 
-            self._settings = load(home=self.home, profile=self.profile)
-        return self._settings
+            self.known = load(home=self.home, profile=self.profile)
+        return self.known
 
     def command(self, verb: str, *words: str) -> str:
         """A command line for people to copy, with the options that lead to the same store."""
@@ -58,8 +59,8 @@ class Door:
 
     def log_file(self) -> Path:
         """The log in the home folder; the folder need not exist, and the settings may be broken."""
-        if self._settings is not None:
-            return self._settings.home / LOG
+        if self.known is not None:
+            return self.known.home / LOG
         return Path(self.home or os.environ.get("INTERLOCK_HOME", "").strip() or ".interlock").absolute() / LOG
 
     @asynccontextmanager

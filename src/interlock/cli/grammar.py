@@ -92,9 +92,7 @@ def common_options() -> list[click.Parameter]:
     """The options that every verb accepts, before and after its name."""
     return [
         click.Option(["--json"], is_flag=True, expose_value=False, callback=_keep, help="Answer in JSON."),
-        click.Option(
-            ["--home"], metavar="DIR", expose_value=False, callback=_keep, help="The folder of the store."
-        ),
+        click.Option(["--home"], metavar="DIR", expose_value=False, callback=_keep, help="The folder of the store."),
         click.Option(["--profile"], metavar="NAME", expose_value=False, callback=_keep, help="The settings profile."),
         click.Option(
             ["--color"],
@@ -104,7 +102,7 @@ def common_options() -> list[click.Parameter]:
             help="Whether to use colour.",
         ),
         click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_keep, help="No progress or hints."),
-    ]  # fmt: skip
+    ]
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -125,7 +123,7 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
             door.profile = value
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A length of time in seconds, or like `30m`, `2h`, `7d`."""
 
     name = "duration"
@@ -140,7 +138,7 @@ class Duration(click.ParamType):
         return float(match["number"]) * _UNITS[match["unit"].lower()]
 
 
-class Dollars(click.ParamType):
+class Dollars(click.ParamType[float]):
     """An amount of US dollars, `5` or `5 USD`."""
 
     name = "amount"
@@ -183,4 +181,5 @@ def of_click(error: click.ClickException) -> UsageError:
     if "unexpected extra argument" in says:
         hint = "A text of several words goes into quotes. "
     code = "usage.option" if isinstance(error, click.NoSuchOption | click.BadParameter) else "usage.command"
-    return UsageError(says if says.endswith((".", "?", ")")) else f"{says}.", f"{hint}`{path} --help` shows its use.", code=code)  # fmt: skip
+    says = says if says.endswith((".", "?", ")")) else f"{says}."
+    return UsageError(says, f"{hint}`{path} --help` shows its use.", code=code)

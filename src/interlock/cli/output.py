@@ -17,7 +17,6 @@ Color = Literal["auto", "always", "never"]
 Piece = str | Ink
 
 _CODES = {"good": "32", "bad": "31", "warn": "33", "accent": "36", "dim": "2", "bold": "1"}
-_RICH = {"good": "green", "bad": "red", "warn": "yellow", "accent": "cyan", "dim": "dim", "bold": "bold", "": ""}
 #: Whole terminal sequences: CSI, then strings such as OSC (titles, links, clipboard) with their ends, then the rest.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
@@ -25,7 +24,9 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 #: Control bytes but tab and line feed; what turns the reading direction; invisible tags; halves of characters.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]")  # fmt: skip
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def clean(text: str) -> str:
@@ -73,13 +74,24 @@ class Output:
         text = json.dumps(value, ensure_ascii=False, default=str)
         self._out(_UNSEEN.sub(_escaped, text) + "\n")
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> None:
-        """Print rows: aligned for people, tab-separated without a heading for pipes."""
+    def table(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[Cell | str]],
+        *,
+        wrap: bool = False,
+        spare: Sequence[str] = (),
+    ) -> None:
+        """Print rows: aligned for people (see `tables.aligned`), tab-separated without a heading for pipes."""
         if not self.for_people:
             cells = ["\t".join(one_line(_pipe(cell)) for cell in row) for row in rows]
             self._out("".join(f"{line}\n" for line in cells))
         elif rows:
-            self._out(self._aligned(headers, rows))
+            from interlock.cli.tables import aligned
+
+            shown = [[_people(cell) for cell in row] for row in rows]
+            colored = self._colored(sys.stdout)
+            self._out(aligned(headers, shown, width=_columns(), colored=colored, wrap=wrap, spare=spare))
 
     def pairs(self, rows: Sequence[tuple[str, Cell | str]]) -> None:
         """Print names with their values; what has no value is left out."""
@@ -143,25 +155,6 @@ class Output:
 
     # Inside.
 
-    def _aligned(self, headers: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> str:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, header_style=_RICH["dim"])
-        for number, header in enumerate(headers):
-            widest = max(len(one_line(_people(row[number]).people)) for row in rows)
-            least = None if number == len(headers) - 1 else max(widest, len(header))
-            table.add_column(header, no_wrap=True, overflow="ellipsis", min_width=least)
-        for row in rows:
-            shown = [_people(cell) for cell in row]
-            table.add_row(*(Text(one_line(cell.people), style=_RICH[cell.style]) for cell in shown))
-        system: Literal["standard"] | None = "standard" if self._colored(sys.stdout) else None
-        console = Console(width=_columns(), color_system=system, force_terminal=system is not None, highlight=False)
-        with console.capture() as captured:
-            console.print(table)
-        return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
     def _painted(self, piece: Piece, stream: TextIO, *, single: bool = False) -> str:
         text, style = piece if isinstance(piece, Ink) else (piece, "")
         # A piece may begin or end with a space, which `one_line` would take.
@@ -222,7 +215,8 @@ def _columns() -> int:
 
 
 def _people(cell: Cell | str) -> Cell:
-    return cell if isinstance(cell, Cell) else Cell(cell, cell)
+    """A cell as a terminal may show it."""
+    return cell._replace(people=one_line(cell.people)) if isinstance(cell, Cell) else Cell(one_line(cell), cell)
 
 
 def _pipe(cell: Cell | str) -> str:

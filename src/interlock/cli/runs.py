@@ -33,8 +33,17 @@ PAGE = 200
 
 
 @click.command("list", cls=Verb)
-@click.option("--status", "states", type=click.Choice(STATES), multiple=True, help="Only runs in this state; may be repeated.")  # fmt: skip
-@click.option("--since", type=Duration(), metavar="TIME", help="Only runs accepted in the last TIME, like 30m, 2h or 7d.")  # fmt: skip
+@click.option(
+    "--status",
+    "states",
+    type=click.Choice(STATES),
+    metavar="STATE",
+    multiple=True,
+    help=f"Only runs in this state: {', '.join(STATES)}.",
+)
+@click.option(
+    "--since", type=Duration(), metavar="TIME", help="Only runs accepted in the last TIME, like 30m, 2h or 7d."
+)
 @click.option("--limit", type=click.IntRange(1, 100_000), default=30, show_default=True, help="At most so many.")
 @click.option("--before", metavar="ID", help="Only runs older than this one: the `next` of the page before.")
 @click.pass_obj
@@ -59,7 +68,7 @@ def list_runs(door: Door, states: tuple[str, ...], since: float | None, limit: i
         door.out.record({"as_of": iso(now), "items": items, "next": following, "truncated": more, "counts": counts})
         return
     headers = ("run", "state", "agent", "cost", "took", "accepted", "task")
-    door.out.table(headers, [_line(row, now) for row in rows])
+    door.out.table(headers, [_line(row, now) for row in rows], spare=("took", "agent", "cost"))
     if following:
         door.out.say(Ink(f"There are more: {door.command('run list', '--before', following)}", "dim"))
     elif not rows:

@@ -39,7 +39,9 @@ async def show_run(door: Door, given: str, *, content: bool) -> None:
     door.out.pairs(_head(run, row, time.time()))
     if run.steps:
         door.out.answer("")
-        door.out.table(("step", "state", "what", "tries", "took", "cost"), [_step(step) for step in run.steps.values()])
+        names = step_names(run)
+        headers = ("step", "state", "tries", "took", "cost", "what")
+        door.out.table(headers, [_step(step, names[path]) for path, step in run.steps.items()])
     for step in run.steps.values() if content else ():
         _tell_content(door, step)
     if run.finished is not None and run.finished.output is not None:
@@ -103,6 +105,47 @@ def called(name: str, arguments: dict[str, Any]) -> str:
     return f"{name}({told})"[:200]
 
 
+def calls_of(output: Any) -> list[str]:
+    """The tool calls that a model step's output asks for, in a few words each."""
+    given = output.get("tool_calls") if isinstance(output, dict) else None
+    return [_call(one) for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+
+
+def _call(given: dict[str, Any]) -> str:
+    try:
+        arguments = json.loads(given.get("arguments") or "{}")
+    except ValueError:
+        arguments = {}
+    return called(str(given.get("name", "")), arguments if isinstance(arguments, dict) else {})
+
+
+class Calls:
+    """Names tool steps after what the model asked for: one that was refused was never begun, and has no other name."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, list[str]] = {}
+
+    def note(self, path: str, output: Any) -> None:
+        """Take note of what a model step brought."""
+        self._calls.setdefault(path.rpartition("model/")[0], []).extend(calls_of(output))
+
+    def name(self, path: str) -> str:
+        """What the tool step at this path was to be, or nothing where that is not known."""
+        scope, _, number = path.rpartition("tool/")
+        calls = self._calls.get(scope, [])
+        return calls[int(number) - 1] if number.isdecimal() and 0 < int(number) <= len(calls) else ""
+
+
+def step_names(run: Run) -> dict[str, str]:
+    """What each step does, in a few words."""
+    calls, names = Calls(), {}
+    for path, step in run.steps.items():
+        if step.what == "model":
+            calls.note(path, step.output)
+        names[path] = describe(step.what, step.name, step.input) or calls.name(path) or step.what
+    return names
+
+
 def _task(run: Run) -> dict[str, Any]:
     return run.admitted.task if run.admitted else {}
 
@@ -111,15 +154,17 @@ def _seconds(run: Run) -> float:
     return run.finished.seconds if run.finished else run.active_seconds
 
 
-def _step(step: StepRun) -> list[Cell | str]:
-    mark = marked(step.status)
+def _step(step: StepRun, name: str) -> list[Cell | str]:
+    refused = step.failure is not None and step.failure.code.startswith("policy.")
+    status = "refused" if refused else step.status
+    mark = marked(status)
     return [
         step.path,
-        Cell(mark.text, step.status, mark.style),
-        describe(step.what, step.name or step.what, step.input),
+        Cell(mark.text, status, mark.style),
         str(step.attempts),
         Cell(took(step.seconds), f"{step.seconds:.3f}"),
         Cell(usd(step.cost_micros), money(step.cost_micros) or "unknown"),
+        name,
     ]
 
 
@@ -148,7 +193,7 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
     """A run as one JSON object; inputs and outputs of steps only when asked for."""
     from interlock.cli.runs import row_as_json
 
-    finished = run.finished
+    finished, names = run.finished, step_names(run)
     return {
         **row_as_json(row),
         "as_of": iso(time.time()),
@@ -172,7 +217,7 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
             "says": run.waiting.says,
         }
         if run.waiting
-        else None,  # fmt: skip
+        else None,
         "questions": [
             {"question_id": one.question_id, "path": one.path, "about": one.about, "says": one.says}
             for one in run.open_questions()
@@ -185,11 +230,11 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
                 "effect": gate.effect,
                 "rule": gate.rule,
                 "reason": gate.reason,
-            }  # fmt: skip
+            }
             for gate in run.gates
         ],
         "notes": [{"level": note.level, "code": note.code, "says": note.says} for note in run.notes],
-        "steps": [_step_as_json(step, content=content) for step in run.steps.values()],
+        "steps": [_step_as_json(step, names[path], content=content) for path, step in run.steps.items()],
     }
 
 
@@ -197,11 +242,12 @@ def _failure(failure: Any) -> dict[str, Any]:
     return {"code": failure.code, "says": failure.says, "do": failure.do, "retryable": failure.retryable}
 
 
-def _step_as_json(step: StepRun, *, content: bool) -> dict[str, Any]:
+def _step_as_json(step: StepRun, name: str, *, content: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "path": step.path,
         "kind": step.what,
         "name": step.name,
+        "does": name,
         "status": step.status,
         "attempts": step.attempts,
         "seconds": step.seconds,

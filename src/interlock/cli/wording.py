@@ -20,6 +20,7 @@ MARKS = {
     "retrying": ("↻", "warn"),
     "failed": ("✕", "bad"),
     "blocked": ("⊘", "bad"),
+    "refused": ("⊘", "bad"),
     "cancelled": ("–", "dim"),
 }
 

@@ -37,6 +37,16 @@ async def try_once(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, h
                 result = await _with_heartbeat(act, attempt, heartbeat)
     except (InterlockError, Parked, Stopped):
         raise
+    except BaseExceptionGroup as group:
+        error = spokesman(group)
+        if isinstance(error, Exception) and not isinstance(error, InterlockError):
+            raise crashed(error) from group
+        raise error from group
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise crashed(error) from error  # the act's own doing: nobody cancelled it
     except TimeoutError as error:
         if limit is not None and limit.expired():
             raise AgentTimeoutError(f"It took longer than the {attempt.timeout:g} s allowed (timeout).") from error
@@ -62,6 +72,19 @@ async def _with_heartbeat(act: Callable[[Attempt], Awaitable[Any]], attempt: Att
         if quiet.expired():
             raise AgentTimeoutError(f"It gave no sign of life for {heartbeat:g} s (heartbeat timeout).") from error
         raise
+
+
+def spokesman(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Which of the errors of a task group says how the whole ended: being stopped, a failure, a reason to wait."""
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves.append(spokesman(error) if isinstance(error, BaseExceptionGroup) else error)
+    return min(leaves, key=_rank)
+
+
+def _rank(error: BaseException) -> int:
+    order = (Stopped, InterlockError, Exception, Parked)
+    return next((place for place, kind in enumerate(order) if isinstance(error, kind)), len(order))
 
 
 def crashed(error: BaseException) -> AgentFailed:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from interlock.agents.agent import Attempt, Done
+from interlock.agents.context import whole_characters
 from interlock.engine.attempt import try_once
 from interlock.engine.observer import SpanHandle
 from interlock.engine.parking import Parked
 from interlock.engine.retry import Again, after_failure
-from interlock.errors import AgentFailed, InterlockError, StepLost, StoreFailed, from_code
+from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError, StepLost, StoreFailed, from_code
 from interlock.records.fact import (
     Failure,
     GateAnswered,
@@ -27,7 +28,7 @@ from interlock.records.fact import (
 )
 from interlock.records.run import StepRun
 from interlock.records.verdict import ALLOWED, Act, Effect, Permit, Verdict, refusal
-from interlock.stores.encoding import encode
+from interlock.stores.encoding import as_read_back
 
 if TYPE_CHECKING:
     from interlock.engine.drive import Drive
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
 def failure_of(error: InterlockError) -> Failure:
     """An error as it is written down."""
     return Failure(
-        code=error.code, says=error.says, do=error.do, retryable=error.retryable, retry_after=error.retry_after
+        code=error.code,
+        says=whole_characters(error.says),
+        do=whole_characters(error.do),
+        retryable=error.retryable,
+        retry_after=error.retry_after,
     )
 
 
@@ -83,8 +88,15 @@ class RunBench:
         """Write down something an operator should see, once: a replay does not say it again."""
         path = self._prefix.rstrip("/")
         if not any(note.code == code and note.path == path for note in self._drive.run.notes):
-            self._drive.write_later(
-                [Noted(level="warning" if level == "warning" else "info", code=code, says=says, path=path)]
+            self._drive.pen.write_later(
+                [
+                    Noted(
+                        level="warning" if level == "warning" else "info",
+                        code=code,
+                        says=whole_characters(says),
+                        path=path,
+                    )
+                ]
             )
 
     async def sleep(self, name: str, seconds: float) -> None:
@@ -99,9 +111,9 @@ class RunBench:
             started = StepStarted(
                 path=path, what="timer", name=name, attempt=1, key=path, repeatable=True, input={"until": until}
             )
-            await drive.write([started])
+            await drive.pen.write([started])
         await drive.wait_until(until, f"a timer ({name})")
-        drive.write_later([StepFinished(path=path, attempt=1, output=None, seconds=max(0.0, seconds))])
+        drive.pen.write_later([StepFinished(path=path, attempt=1, output=None, seconds=max(0.0, seconds))])
 
     async def step(
         self,
@@ -151,25 +163,27 @@ class RunBench:
             return known.attempts
         if not known.repeatable:
             await self._ask_whether_to_repeat(known)
+            return known.attempts  # it counts, so that a second doubt is a second question
         # The try that was cut off does not count: it is made again, under the same key.
         return known.attempts - 1
 
     async def _ask_whether_to_repeat(self, known: StepRun) -> None:
         drive = self._drive
-        asked = drive.run.question_at(known.path, "in_doubt")
+        # A doubt is about one try: the answer to another one says nothing about it.
+        question_id = _short_digest(f"{drive.run_id}|{known.path}|doubt|{known.started_at}|{known.attempts}")
+        asked = drive.run.questions.get(question_id)
         if asked is not None and asked.answer == "repeat":
             return
         says = f"{known.name} was cut off in the middle; it may have happened or not. Repeat it, or skip it?"
         if asked is not None and asked.answer is not None:
             error = StepLost(f"{known.name} was cut off in the middle and was skipped.", code="step.skipped")
-            await drive.write(
+            await drive.pen.write(
                 [StepFailed(path=known.path, attempt=known.attempts, failure=failure_of(error), seconds=0)]
             )
             raise error
-        question_id = asked.question_id if asked is not None else _short_digest(f"{drive.run_id}|{known.path}|doubt")
         if asked is None:
             question = QuestionAsked(path=known.path, question_id=question_id, about="in_doubt", says=says)
-            await drive.write([question])
+            await drive.pen.write([question])
         raise Parked("person", ref=question_id, says=says)
 
     async def _pass_gate(self, judge: Act, facts: list[Any]) -> Permit:
@@ -182,7 +196,7 @@ class RunBench:
         if verdict.effect is Effect.BLOCK:
             error = refusal(verdict)
             facts.append(StepFailed(path=judge.path, attempt=0, failure=failure_of(error), seconds=0))
-            await self._drive.write(facts)
+            await self._drive.pen.write(facts)
             raise error
         return Permit(judge, verdict)
 
@@ -200,7 +214,7 @@ class RunBench:
                     path=judge.path, question_id=question_id, about="approval", says=says, approver=verdict.approver
                 )
             )
-            await self._drive.write(facts)
+            await self._drive.pen.write(facts)
         if asked is None or asked.answer is None:
             raise Parked("person", ref=question_id, says=verdict.reason)
         if asked.answer == "allow":
@@ -236,7 +250,7 @@ class _Job:
     async def run(self) -> Done:
         drive = self._drive
         while True:
-            await drive.write([*self._facts, self._started])
+            await drive.pen.write([*self._facts, self._started])
             self._facts = []
             begun = drive.clock.now()
             try:
@@ -284,11 +298,20 @@ class _Job:
         verdict = await self._drive.gate.admit(seen)
         if not verdict.allowed:
             error = refusal(verdict)
-            await self._drive.write([answered(seen, verdict), self._failure(error, begun)])
+            await self._drive.pen.write([answered(seen, verdict), self._failure(error, begun)])
             raise error
 
     async def _finished(self, done: Done, begun: float) -> Done:
         started, drive = self._started, self._drive
+        drive.spent(done.usage, done.cost_micros)
+        try:
+            # What cannot be written must fail this step, not a later one; and the flow goes on with what a
+            # replay would find.
+            done = replace(done, output=as_read_back(done.output))
+        except StoreFailed as error:
+            wrong = AgentFailed(f"{started.name} returned something JSON cannot carry.", code="agent.output_not_json")
+            await drive.pen.write([self._failure(wrong, begun)])
+            raise wrong from error
         fact = StepFinished(
             path=started.path,
             attempt=started.attempt,
@@ -297,15 +320,8 @@ class _Job:
             usage=done.usage,
             cost_micros=done.cost_micros,
         )
-        drive.spent(done.usage, done.cost_micros)
-        try:
-            encode(fact)  # what cannot be written must fail this step, not a later one
-        except StoreFailed as error:
-            wrong = AgentFailed(f"{started.name} returned something JSON cannot carry.", code="agent.output_not_json")
-            await drive.write([self._failure(wrong, begun)])
-            raise wrong from error
         # Not waited for here: the next intent, or the end of the run, is durable only after it.
-        drive.write_later([fact])
+        drive.pen.write_later([fact])
         return done
 
     def _failure(self, error: InterlockError, begun: float, again_at: float | None = None) -> StepFailed:
@@ -320,13 +336,15 @@ class _Job:
     async def _failed(self, error: InterlockError, begun: float) -> None:
         drive, started = self._drive, self._started
         policy = drive.retry if self._attempts is None else replace(drive.retry, attempts=self._attempts)
+        if isinstance(error, AgentTimeoutError) and not started.repeatable:
+            policy = replace(policy, attempts=1)  # it was cut off in the middle and may have happened
         now = drive.clock.now()
         decision = after_failure(
             policy, error, started.attempt, now=now, random=drive.random(), deadline=drive.deadline
         )
         again_at = decision.at if isinstance(decision, Again) else None
         drive.log_detail(started.path, error)
-        drive.write_later([self._failure(error, begun, again_at)])
+        drive.pen.write_later([self._failure(error, begun, again_at)])
         if again_at is None:
             raise error
         await drive.wait_until(again_at, f"the next try of {started.name}")
@@ -337,7 +355,7 @@ class _Job:
         """Cancelled, timed out as a run, or shut down in the middle of a try."""
         error = self._drive.cut_off_error()
         if error is not None:
-            self._drive.write_later([self._failure(error, begun)])
+            self._drive.pen.write_later([self._failure(error, begun)])
 
 
 def answered(act: Act, verdict: Verdict) -> GateAnswered:

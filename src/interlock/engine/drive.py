@@ -5,42 +5,29 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from interlock.engine.attempt import crashed
+from interlock.engine.attempt import crashed, spokesman
+from interlock.engine.audience import Audience
 from interlock.engine.bench import RunBench, answered, failure_of
 from interlock.engine.clock import Alarm, Clock
 from interlock.engine.observer import Observer
+from interlock.engine.outcome import End as End
+from interlock.engine.outcome import Outcome as Outcome
 from interlock.engine.parking import Parked, Stopped
+from interlock.engine.pen import Pen
 from interlock.engine.retry import RetryPolicy
-from interlock.errors import AgentTimeoutError, Conflict, InterlockError, Refused, StoreFailed, UsageError
-from interlock.records.fact import Fact, Recorded, RunFinished, RunStarted, RunWaiting
+from interlock.errors import AgentTimeoutError, InterlockError, Refused, StoreFailed, UsageError
+from interlock.records.fact import Fact, RunFinished, RunStarted, RunWaiting
 from interlock.records.money import Usage, add_micros
-from interlock.records.run import Run
+from interlock.records.run import Run, worked_before
 from interlock.records.verdict import Act, Gate, refusal
 from interlock.stores.journal import Claim, Journal
 
 StopReason = Literal["cancelled", "deadline", "shutdown"]
 #: A pause up to so many seconds is slept through in memory; a longer one parks the run.
 PARK_AFTER = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a flow brings home.
-
-    Args:
-        output: The result, as JSON.
-        agent: Who did it.
-        stages: Results of named stages, for people.
-        failure: Why the run counts as failed although there is an output.
-    """
-
-    output: Any
-    agent: str = ""
-    stages: dict[str, Any] = field(default_factory=dict)
-    failure: InterlockError | None = None
 
 
 Flow = Callable[[RunBench, Run], Awaitable[Outcome]]
@@ -57,16 +44,7 @@ class Tools:
     observer: Observer
     retry: RetryPolicy
     random: Callable[[], float]
-    listeners: dict[str, list[Callable[[str, Any], None]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How a drive ended: with the run's last fact, waiting, or by an error that is not the run's own."""
-
-    finished: RunFinished | None = None
-    waiting: RunWaiting | None = None
-    error: Exception | None = None
+    audience: Audience
 
 
 class Drive:
@@ -80,21 +58,22 @@ class Drive:
     """
 
     __slots__ = (
-        "_broken",
+        "_announced",
         "_deadline_alarm",
         "_draining",
-        "_held",
         "_paths",
         "_paused",
         "_stop_alarm",
         "_task",
         "_tools",
+        "_worked",
         "claim",
         "clock",
         "cost_micros",
         "deadline",
         "gate",
         "observer",
+        "pen",
         "random",
         "reason",
         "retry",
@@ -106,12 +85,15 @@ class Drive:
         "user",
     )
 
-    def __init__(self, tools: Tools, run: Run, claim: Claim, prelude: Sequence[Fact] = ()) -> None:
+    def __init__(
+        self, tools: Tools, run: Run, claim: Claim, *, announced: bool = False, prelude: Sequence[Fact] = ()
+    ) -> None:
         self._tools = tools
-        self._held: list[Fact] = list(prelude)
+        self._announced = announced
         self.run = run
         self.run_id = run.run_id
         self.claim = claim
+        self.pen = Pen(tools.journal, tools.audience, claim, prelude)
         self.gate, self.clock, self.observer = tools.gate, tools.clock, tools.observer
         self.retry, self.random = tools.retry, tools.random
         task = run.admitted.task if run.admitted else {}
@@ -122,7 +104,7 @@ class Drive:
         self.deadline = math.inf
         self.reason: StopReason | None = None
         self.started = self.clock.now()
-        self._broken: Exception | None = None
+        self._worked = 0.0
         self._draining = False
         self._paused = run.paused
         self._paths: set[str] = set()
@@ -151,31 +133,13 @@ class Drive:
 
     def check(self) -> None:
         """Before anything new is begun: may this drive go on?"""
-        if self._broken is not None:
-            raise Stopped(self._broken)
+        self.pen.check()
+        if self.reason is not None:  # some code swallowed its cancellation and would go on
+            raise asyncio.CancelledError
         if self._draining:
             raise Parked("shutdown", says="The process that drove it was shut down.")
         if self._paused:
             raise Parked("paused", says="Paused; `interlock run resume` goes on.")
-
-    async def write(self, facts: Sequence[Fact]) -> None:
-        """Write facts and come back when they, and all written before them, are durable."""
-        self._check_still_ours()
-        try:
-            await self._append(facts)
-        except (StoreFailed, Conflict) as error:
-            raise self._stopped(error) from error
-        self._check_still_ours()
-
-    def write_later(self, facts: Sequence[Fact]) -> None:
-        """Write facts without waiting: with the next `write`, or when the loop turns, whichever is first.
-
-        The next `write` comes back only when these are durable too.
-        """
-        self._check_still_ours()
-        if not self._held:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._held += facts
 
     def spent(self, usage: Usage, cost_micros: int | None) -> None:
         """Add up what the run consumed."""
@@ -195,12 +159,11 @@ class Drive:
     @property
     def watched(self) -> bool:
         """Whether someone listens to this run."""
-        return self.run_id in self._tools.listeners
+        return self._tools.audience.watches(self.run_id)
 
     def emit(self, kind: str, data: dict[str, Any]) -> None:
         """Tell whoever watches this run right now."""
-        for listen in self._tools.listeners.get(self.run_id, ()):
-            listen(kind, data)
+        self._tools.audience.emit(self.run_id, kind, data)
 
     def log_detail(self, path: str, error: InterlockError) -> None:
         """Hand the internal part of an error to the log, and only there."""
@@ -233,20 +196,21 @@ class Drive:
         """Finish what is being done, then wait for a resume."""
         self._paused = True
 
-    async def go(self, flow: Flow, *, announced: bool) -> End:
-        """Drive to the next wait or the end. Never raises, except when the loop itself is torn down.
+    def unpause(self) -> None:
+        """Go on as if it had not been paused."""
+        self._paused = False
 
-        Args:
-            flow: The program of this run.
-            announced: Whether `RunStarted` has been written together with the admission.
-        """
+    async def go(self, flow: Flow) -> End:
+        """Drive to the next wait or the end. Never raises, except when the loop itself is torn down."""
         self._task = asyncio.current_task()
         self.started = self.clock.now()
+        self._worked = worked_before(self.run, self.started)
         self._arm_deadline()
         try:
-            if not announced:
-                self.write_later([RunStarted(driver=self.claim.owner, fence=self.claim.fence)])
+            if not self._announced:
+                self.pen.write_later([RunStarted(driver=self.claim.owner, fence=self.claim.fence)])
             last = await self._play(flow)
+            self._task = None  # how it ends is decided: nothing may cut the last fact off
             return await self._conclude(last)
         except Stopped as stopped:
             return End(error=stopped.error)
@@ -264,33 +228,48 @@ class Drive:
                 return self._cancelled()
             if self.deadline <= self.clock.now():
                 return self._failed(self._too_late())
+            if (held := self._held_at_the_door()) is not None:
+                return held
             with self.observer.span("run", "run", run=self.run_id):
                 self.check()
                 outcome = await flow(RunBench(self), self.run)
             if self.reason is not None:  # the flow swallowed its cancellation
                 raise asyncio.CancelledError
             return await self._completed(outcome)
-        except asyncio.CancelledError:
+        except BaseExceptionGroup as group:
+            return self._ended_by(spokesman(group))
+        # A bug in a flow or an agent ends this run, not the process.
+        except (Exception, asyncio.CancelledError, Parked) as error:  # noqa: BLE001
+            return self._ended_by(error)
+
+    def _ended_by(self, error: BaseException) -> RunFinished | RunWaiting:
+        """Name the end of a flow that raised."""
+        if isinstance(error, Stopped):
+            raise error
+        if self.reason is not None:
             return self._interrupted()
-        except Parked as parked:
-            return RunWaiting(reason=parked.reason, until=parked.until, ref=parked.ref, says=parked.says)
-        except Stopped:
-            raise
-        except InterlockError as error:
-            self.log_detail("", error)
-            return self._failed(error)
-        except Exception as error:  # noqa: BLE001 - a bug in a flow or an agent ends this run, not the process
-            wrapped = crashed(error)
-            self.log_detail("", wrapped)
-            return self._failed(wrapped)
+        if isinstance(error, Parked):
+            return RunWaiting(reason=error.reason, until=error.until, ref=error.ref, says=error.says)
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error  # the loop is being torn down
+        known = error if isinstance(error, InterlockError) else crashed(error)
+        self.log_detail("", known)
+        return self._failed(known)
+
+    def _held_at_the_door(self) -> RunFinished | RunWaiting | None:
+        """A task that a person must allow first is not begun by anyone's resume, only by that person's yes."""
+        question = self.run.question_at("", "approval")
+        if question is None or question.answer == "allow":
+            return None
+        if question.answer is None:
+            return RunWaiting(reason="person", ref=question.question_id, says=question.says)
+        return self._failed(Refused(f"{question.by} said no: {question.reason or 'no reason given'}"))
 
     def _interrupted(self) -> RunFinished | RunWaiting:
         task = asyncio.current_task()
-        if self.reason is None:
-            raise asyncio.CancelledError
-        if task is not None:
-            while task.cancelling():
-                task.uncancel()
+        while task is not None and task.cancelling():
+            task.uncancel()
         if self.reason == "cancelled":
             return self._cancelled()
         if self.reason == "deadline":
@@ -304,7 +283,7 @@ class Drive:
         )
         verdict = await self.gate.admit(act)
         if not verdict.allowed:
-            self.write_later([answered(act, verdict)])
+            self.pen.write_later([answered(act, verdict)])
             return self._failed(refusal(verdict), guardrail=verdict.rule)
         status: Literal["completed", "failed"] = "completed" if outcome.failure is None else "failed"
         return self._finished(
@@ -348,14 +327,14 @@ class Drive:
 
     async def _conclude(self, last: RunFinished | RunWaiting) -> End:
         try:
-            await self.write([last])
+            await self.pen.write([last])
         except StoreFailed as error:
             if error.code != "store.not_json":
                 raise
             last = self._failed(
                 UsageError("The result holds something JSON cannot carry.", code="agent.output_not_json")
             )
-            await self.write([last])
+            await self.pen.write([last])
         if isinstance(last, RunFinished):
             return End(finished=last)
         return End(waiting=last)
@@ -375,64 +354,4 @@ class Drive:
 
     def _active_seconds(self) -> float:
         """Seconds of work so far, in this drive and those before; waiting for people is not counted."""
-        run, now = self.run, self.clock.now()
-        before = run.active_seconds
-        if run.active_since is not None and run.waiting is not None:  # a retry's pause is still going on
-            return before + max(0.0, now - run.active_since)
-        if run.active_since is not None and run.updated_at > run.active_since:
-            before += run.updated_at - run.active_since
-        return before + max(0.0, now - self.started)
-
-    def _append(self, facts: Sequence[Fact]) -> Awaitable[int]:
-        held, self._held = self._held, []
-        facts = [*held, *facts]
-        try:
-            written = self._tools.journal.append(self.run_id, facts, claim=self.claim)
-        except StoreFailed:
-            self._held = held  # what was already done must not go down with what could not be written
-            raise
-        return self._tell(facts, written)
-
-    def _tell(self, facts: Sequence[Fact], written: Awaitable[int]) -> Awaitable[int]:
-        """Once the facts are durable, tell whoever listens; nobody is told of what may still be lost."""
-        listeners = self._tools.listeners.get(self.run_id)
-        if not listeners and not self.observer.wants_facts():
-            return written
-        future = asyncio.ensure_future(written)
-        future.add_done_callback(lambda done: self._told(facts, done))
-        return future
-
-    def _told(self, facts: Sequence[Fact], done: asyncio.Future[int]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            return
-        first = done.result() - len(facts) + 1
-        now = self.clock.now()
-        for number, fact in enumerate(facts):
-            record = Recorded(position=0, run_id=self.run_id, seq=first + number, at=now, fact=fact)
-            self.observer.fact(record)
-            for listen in self._tools.listeners.get(self.run_id, ()):
-                listen("fact", record)
-
-    def _flush(self) -> None:
-        if not self._held:
-            return
-        try:
-            future = asyncio.ensure_future(self._append(()))
-        except InterlockError as error:
-            self._broken = self._broken or error
-            return
-        future.add_done_callback(self._written_later)
-
-    def _written_later(self, done: asyncio.Future[int]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            self._broken = self._broken or (error if isinstance(error, Exception) else RuntimeError(str(error)))
-
-    def _check_still_ours(self) -> None:
-        if self._broken is not None:
-            raise Stopped(self._broken)
-
-    def _stopped(self, error: StoreFailed | Conflict) -> BaseException:
-        if error.code == "store.not_json":
-            return error
-        self._broken = error
-        return Stopped(error)
+        return self._worked + max(0.0, self.clock.now() - self.started)

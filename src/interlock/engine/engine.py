@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from interlock.engine.audience import Audience
+from interlock.engine.beginning import begin, load_run, nothing_left, take_up
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.dispatch import EmbeddedDispatch
-from interlock.engine.drive import Drive, End, Flow, Tools
+from interlock.engine.drive import Drive, Flow, Tools
+from interlock.engine.ear import Ear
+from interlock.engine.looks import driver_elsewhere, due, parked_by
 from interlock.engine.observer import Observer, Silence
-from interlock.engine.retry import RetryPolicy
-from interlock.errors import Conflict, DrivenElsewhere, InterlockError, NotFound, StoreFailed
+from interlock.engine.outcome import End
+from interlock.engine.settings import EngineSettings as EngineSettings
+from interlock.engine.waiting import WaitingRoom
+from interlock.engine.waiting import end_of as end_of
+from interlock.errors import Conflict, DrivenElsewhere, InterlockError, StoreFailed
 from interlock.records.fact import (
     CancelAsked,
     Fact,
@@ -28,31 +32,13 @@ from interlock.records.fact import (
     RunStarted,
     RunWaiting,
 )
-from interlock.records.run import Run, fold
+from interlock.records.run import Run
 from interlock.records.task import TaskStatus
 from interlock.records.verdict import Gate
 from interlock.stores.journal import Claim, Journal, Query
 
 #: So many admitted runs are kept ready in memory while they queue; the others are read again when it is their turn.
 KEPT_READY = 2000
-DUE_AT_ONCE = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """What an engine is given besides its parts.
-
-    Args:
-        max_runs: Runs driven at once at most.
-        retry: How failed steps are tried again.
-        adopt: Also drive runs whose driver died, and those other processes parked.
-        random: Numbers between 0 and 1.
-    """
-
-    max_runs: int = 1000
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    adopt: bool = False
-    random: Callable[[], float] = field(default_factory=lambda: secrets.SystemRandom().random)
 
 
 class Engine:
@@ -79,6 +65,8 @@ class Engine:
     ) -> None:
         self._settings = settings or EngineSettings()
         self._journal = journal
+        #: Who parked the runs that are brought back here: this engine's own journal, or anyone.
+        self._mine = "" if self._settings.adopt else journal.owner
         self._flows = flows
         self._clock = clock or SystemClock()
         self._tools = Tools(
@@ -88,16 +76,19 @@ class Engine:
             observer=observer or Silence(),
             retry=self._settings.retry,
             random=self._settings.random,
-            listeners={},
+            audience=Audience(observer or Silence(), self._clock.now),
         )
         self._live: dict[str, Drive] = {}
         self._ready: dict[str, Drive] = {}
-        self._announced: set[str] = set()
-        self._waiters: dict[str, list[asyncio.Future[End]]] = {}
+        #: Runs that are queued here, those that are being advanced, and those to advance once more after that.
+        self._queued: set[str] = set()
+        self._busy: set[str] = set()
+        self._again: set[str] = set()
+        self._waiting = WaitingRoom(journal, lambda run_id: run_id in self._busy or run_id in self._queued)
         self._dispatch = EmbeddedDispatch(
             self._advance, self._submit_due, most=self._settings.max_runs, clock=self._clock
         )
-        self._listener: asyncio.Task[None] | None = None
+        self._ear = Ear(journal, self._heard, lambda error: self._tools.observer.trouble("", "", error), self._clock)
         self._closing = False
 
     # Taking work in.
@@ -117,29 +108,30 @@ class Engine:
             StoreFailed: it cannot be written.
         """
         self._check_open()
-        self._listen()
+        self._ear.listen()
         admitted = facts[0]
         assert isinstance(admitted, RunAdmitted)
         claim = Claim(run_id=run_id, owner=self._journal.owner, fence=1, seq=len(facts))
         if isinstance(facts[-1], (RunFinished, RunWaiting)):
             await self._journal.append(run_id, facts, claim=claim)
-            self._publish(run_id, facts)
+            self._tools.audience.tell(run_id, facts, 1)
             return
         at_once = self._dispatch.room()
         keep = at_once or len(self._ready) < KEPT_READY
         if at_once:
             facts = [*facts, RunStarted(driver=self._journal.owner, fence=1)]
-        known = run_id in self._live or run_id in self._ready
-        if at_once and not durable and not known:
-            self._ready[run_id] = Drive(self._tools, self._fresh(run_id, facts), claim, facts)
-        else:
-            await self._journal.append(run_id, facts, claim=claim if keep else None)
-            self._publish(run_id, facts)
-            if keep:
-                self._ready[run_id] = Drive(self._tools, self._fresh(run_id, facts), claim)
-        if at_once:
-            self._announced.add(run_id)
-        self._dispatch.submit(run_id, priority=int(admitted.task.get("priority", 3)))
+        if at_once and not durable and run_id not in self._busy and run_id not in self._queued:
+            self._queue_new(admitted, run_id, begin(self._tools, claim, facts, written=False))
+            return
+        taken = begin(self._tools, claim, facts, written=True) if keep else None
+        written = asyncio.ensure_future(self._journal.append(run_id, facts, claim=claim if keep else None))
+        try:
+            await asyncio.shield(written)
+        except asyncio.CancelledError:
+            # Whoever submitted it has gone, but the run may be durable all the same: then it is driven.
+            written.add_done_callback(lambda done: self._taken_in(done, run_id, facts, taken))
+            raise
+        self._taken_in(written, run_id, facts, taken)
 
     async def resume(self, run_id: str, *, by: str, answer: str | None = None) -> None:
         """Have an interrupted, waiting, paused or failed run go on from its last fact.
@@ -153,13 +145,15 @@ class Engine:
             NotFound, DrivenElsewhere, Conflict (it is over for good).
         """
         self._check_open()
-        self._listen()
+        self._ear.listen()
         run = await self.load(run_id)
-        if run_id in self._live or run.status is TaskStatus.COMPLETED:
+        if run.status is TaskStatus.COMPLETED:
             return
         if run.status in (TaskStatus.BLOCKED, TaskStatus.CANCELLED):
             raise Conflict(f"{run_id} is over: {run.status.value}.", "Start a new run.", code="run.over")
-        await self._check_not_driven(run_id)
+        driver = await driver_elsewhere(self._journal, run_id)
+        if driver is not None:
+            raise DrivenElsewhere(f"{run_id} is being driven by process {driver}.")
         facts: list[Fact] = []
         if answer in ("repeat", "skip"):
             facts += [
@@ -171,7 +165,11 @@ class Engine:
             facts.append(ResumeAsked(by=by, retry=run.status is TaskStatus.FAILED))
         if facts:
             await self._journal.append(run_id, facts)
-        self._dispatch.submit(run_id, priority=int(run.admitted.task.get("priority", 3)) if run.admitted else 3)
+        if run_id in self._busy:
+            if facts:
+                self._once_more(run_id)
+            return
+        self._send(run_id, int(run.admitted.task.get("priority", 3)) if run.admitted else 3)
 
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> bool:
         """Stop a run for good. A driver in another process is told through the journal.
@@ -187,16 +185,13 @@ class Engine:
             return False
         asked = CancelAsked(by=by, reason=reason)
         await self._journal.append(run_id, [asked])
-        drive = self._live.get(run_id)
+        drive = self._live.get(run_id) or self._ready.get(run_id)
         if drive is not None:
             drive.run.cancel = asked
             drive.stop("cancelled")
-        else:
-            ready = self._ready.get(run_id)
-            if ready is not None:
-                ready.run.cancel = asked
-            self._listen()
-            self._dispatch.submit(run_id, priority=1)
+        self._ear.listen()
+        if run_id not in self._live and await driver_elsewhere(self._journal, run_id) is None:
+            self._send(run_id, 1)
         return True
 
     async def pause(self, run_id: str, *, by: str) -> None:
@@ -222,10 +217,7 @@ class Engine:
         Raises:
             NotFound: there is no such run.
         """
-        facts = await self._journal.read(run_id)
-        if not facts:
-            raise NotFound(f"There is no run {run_id}.")
-        return fold(run_id, facts)
+        return await load_run(self._journal, run_id)
 
     async def wait(self, run_id: str) -> End:
         """Come back when the run has ended, or waits for something no timer brings.
@@ -233,23 +225,7 @@ class Engine:
         Raises:
             NotFound: there is no such run.
         """
-        future: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(run_id, []).append(future)
-        try:
-            if run_id not in self._live and run_id not in self._ready:
-                run = await self.load(run_id)
-                settled = end_of(run)
-                if settled is not None and run_id not in self._live:
-                    return settled
-                if run.driver != self._journal.owner:
-                    return await self._watch_to_the_end(run_id, future)
-            return await future
-        finally:
-            waiting = self._waiters.get(run_id, [])
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._waiters.pop(run_id, None)
+        return await self._waiting.wait(run_id)
 
     def listen(self, run_id: str, listener: Callable[[str, Any], None]) -> Callable[[], None]:
         """Have a callable told of a run's durable facts (`"fact", Recorded`) and live events while it is driven here.
@@ -257,16 +233,7 @@ class Engine:
         Returns:
             A function that ends it.
         """
-        self._tools.listeners.setdefault(run_id, []).append(listener)
-
-        def end() -> None:
-            listeners = self._tools.listeners.get(run_id, [])
-            with contextlib.suppress(ValueError):
-                listeners.remove(listener)
-            if not listeners:
-                self._tools.listeners.pop(run_id, None)
-
-        return end
+        return self._tools.audience.join(run_id, listener)
 
     @property
     def driving(self) -> int:
@@ -275,10 +242,10 @@ class Engine:
 
     async def recover(self) -> list[str]:
         """Take up the runs whose driver died, and say which."""
-        self._listen()
+        self._ear.listen()
         rows = await self._journal.runs(Query(orphaned=True, limit=10_000))
         for row in rows:
-            self._dispatch.submit(row.run_id, priority=row.priority)
+            self._send(row.run_id, row.priority)
         following = await self._submit_due()
         if following is not None:
             self._dispatch.submit("", priority=3, not_before=following)
@@ -294,8 +261,8 @@ class Engine:
         await self._dispatch.stop()
         for drive in self._live.values():
             drive.drain()
-        for run_id, drive in list(self._ready.items()):
-            if run_id not in self._live:
+        for drive in self._ready.values():
+            with contextlib.suppress(StoreFailed):
                 await self._journal.release(drive.claim)
         self._ready.clear()
         try:
@@ -303,11 +270,8 @@ class Engine:
                 await self._dispatch.idle()
         except TimeoutError:
             await self._cut_off()
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
-            self._listener = None
+        await self._ear.close()
+        self._waiting.close()
 
     # Inside.
 
@@ -320,143 +284,114 @@ class Engine:
         except TimeoutError:
             self._dispatch.abandon()
 
-    async def _advance(self, run_id: str) -> None:
+    def _taken_in(self, written: asyncio.Future[int], run_id: str, facts: Sequence[Fact], drive: Drive | None) -> None:
+        """Once a new run is durable: tell, and queue it."""
+        if not written.cancelled() and written.exception() is None:
+            self._tools.audience.tell(run_id, facts, 1)
+            self._queue_new(facts[0], run_id, drive)
+
+    def _queue_new(self, admitted: Fact, run_id: str, drive: Drive | None) -> None:
+        assert isinstance(admitted, RunAdmitted)
+        if drive is not None and not self._closing:  # when closing, the journal frees the claim
+            self._ready[run_id] = drive
+        self._send(run_id, int(admitted.task.get("priority", 3)))
+
+    def _send(self, run_id: str, priority: int) -> None:
+        """Queue a run, unless it is being advanced already."""
+        if run_id not in self._busy and not self._closing:
+            self._queued.add(run_id)
+            self._dispatch.submit(run_id, priority=priority)
+
+    def _once_more(self, run_id: str) -> None:
+        """Something new was written for a run that is being advanced: should it park, it is advanced once more."""
+        self._again.add(run_id)
+        drive = self._live.get(run_id)
+        if drive is not None:
+            drive.unpause()
+
+    def _advance(self, run_id: str) -> Awaitable[None]:
         """Drive a run until it waits or ends. Never raises."""
-        announced = run_id in self._announced
-        self._announced.discard(run_id)
-        drive = self._ready.pop(run_id, None)
+        # Not left to the coroutine, which begins a moment later: in between it must not count as queued.
+        self._queued.discard(run_id)
+        self._busy.add(run_id)
+        self._again.discard(run_id)
+        return self._drive_and_tell(run_id, self._ready.pop(run_id, None))
+
+    async def _drive_and_tell(self, run_id: str, drive: Drive | None) -> None:
         end: End | None = None
         try:
-            if drive is None:
-                drive = await self._take_up(run_id)
-            if drive is not None:
-                self._live[run_id] = drive
-                end = await self._drive(drive, announced)
+            end = await self._drive(run_id, drive)
         except InterlockError as error:
             end = End(error=error)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the run must be told, whatever breaks
+            end = End(error=StoreFailed("The run could not be driven any further.", detail=repr(error)))
         finally:
+            self._busy.discard(run_id)
             self._live.pop(run_id, None)
             if end is not None:
-                self._settle(run_id, end)
+                self._let_go(run_id, end)
 
-    async def _take_up(self, run_id: str) -> Drive | None:
-        claim = await self._journal.claim(run_id)
-        try:
-            run = await self.load(run_id)
-        except BaseException:
-            await self._journal.release(claim)
-            raise
-        if run.status.is_final:
-            await self._journal.release(claim)
-            self._settle(run_id, end_of(run) or End())
-            return None
-        return Drive(self._tools, run, claim)
+    def _let_go(self, run_id: str, end: End) -> None:
+        waiting = end.waiting
+        if waiting is not None and run_id in self._again and not self._closing:
+            self._send(run_id, 1)
+            return
+        if waiting is not None and waiting.until is not None:
+            self._dispatch.submit(run_id, priority=3, not_before=waiting.until)
+        self._waiting.settle(run_id, end)
 
-    async def _drive(self, drive: Drive, announced: bool) -> End:
-        admitted = drive.run.admitted
-        flow = self._flows.get(admitted.flow) if admitted is not None else None
+    async def _drive(self, run_id: str, drive: Drive | None) -> End:
+        if drive is None:
+            drive = await take_up(self._tools, run_id)
+        if drive.run.finished is not None:
+            await self._journal.release(drive.claim)
+            return End(finished=drive.run.finished)
+        flow = self._flow_of(drive.run)
         if flow is None:
             await self._journal.release(drive.claim)
-            name = admitted.flow if admitted is not None else "?"
+            name = drive.run.admitted.flow if drive.run.admitted is not None else "?"
             missing = f"This process does not know the flow {name!r}."
             return End(error=Conflict(missing, "Register it and resume the run.", code="run.unknown_flow"))
-        end = await drive.go(flow, announced=announced)
+        if self._closing:
+            drive.drain()
+        self._live[run_id] = drive
+        end = await drive.go(flow)
         if end.error is not None:
             with contextlib.suppress(StoreFailed):
                 await self._journal.release(drive.claim)
-        waiting = end.waiting
-        if waiting is not None and waiting.until is not None:
-            self._dispatch.submit(drive.run_id, priority=3, not_before=waiting.until)
         return end
 
-    def _settle(self, run_id: str, end: End) -> None:
-        """Tell those who wait for this run; a timer's wait is no answer, the run comes back by itself."""
-        if end.waiting is not None and end.waiting.reason == "timer" and not self._closing:
-            return
-        for future in self._waiters.pop(run_id, []):
-            if not future.done():
-                future.set_result(end)
+    def _flow_of(self, run: Run) -> Flow | None:
+        flow = self._flows.get(run.admitted.flow) if run.admitted is not None else None
+        # A run that was cancelled is only brought to its end, which any process can do.
+        return flow if flow is not None or run.cancel is None else nothing_left
 
     async def _submit_due(self) -> float | None:
-        mine = "" if self._settings.adopt else self._journal.owner
-        rows = await self._journal.runs(Query(due_at=self._clock.now(), parked_by=mine, limit=DUE_AT_ONCE))
+        rows, following = await due(self._journal, self._clock.now(), self._mine)
         for row in rows:
-            self._dispatch.submit(row.run_id, priority=row.priority)
-        if len(rows) == DUE_AT_ONCE:
-            return self._clock.now() + 0.05
-        following = await self._journal.runs(Query(due_at=math.inf, parked_by=mine, limit=len(rows) + 1))
-        later = [row.wake_at for row in following if row.run_id not in {r.run_id for r in rows}]
-        return later[0] if later else None
+            self._send(row.run_id, row.priority)
+        return following
 
-    def _listen(self) -> None:
-        if self._listener is None:
-            self._listener = asyncio.ensure_future(self._hear())
-
-    async def _hear(self) -> None:
-        """Notice what other processes write for the runs driven or parked here."""
-        async for record in self._journal.watch(outside=True):
-            drive = self._live.get(record.run_id) or self._ready.get(record.run_id)
-            match record.fact:
-                case CancelAsked() if drive is not None and drive.reason is None:
-                    drive.run.cancel = record.fact
-                    drive.stop("cancelled")
-                case PauseAsked() if drive is not None:
-                    drive.pause()
-                case QuestionAnswered() if drive is None and await self._parked_here(record.run_id):
-                    self._dispatch.submit(record.run_id, priority=1)
-                case _:
-                    continue
-
-    async def _parked_here(self, run_id: str) -> bool:
-        rows = await self._journal.runs(Query(run_prefix=run_id, limit=1))
-        return bool(rows) and (self._settings.adopt or rows[0].parked_by == self._journal.owner)
-
-    async def _check_not_driven(self, run_id: str) -> None:
-        rows = await self._journal.runs(Query(run_prefix=run_id, limit=5))
-        if any(row.run_id == run_id and row.driven and row.driver != self._journal.owner for row in rows):
-            driver = next(row.driver for row in rows if row.run_id == run_id)
-            raise DrivenElsewhere(f"{run_id} is being driven by process {driver[1:].split('-')[0]}.")
-
-    async def _watch_to_the_end(self, run_id: str, future: asyncio.Future[End]) -> End:
-        """Another process drives it: read along until it has ended, or somebody here takes it over."""
-        async for _ in self._journal.watch(after=0, run_id=run_id):
-            run = await self.load(run_id)
-            settled = end_of(run)
-            if settled is not None:
-                return settled
-            if future.done():
-                break
-        return await future
-
-    def _fresh(self, run_id: str, facts: Sequence[Fact]) -> Run:
-        now = self._clock.now()
-        recorded = [
-            Recorded(position=0, run_id=run_id, seq=number, at=now, fact=fact) for number, fact in enumerate(facts, 1)
-        ]
-        return replace(fold(run_id, recorded), active_since=None, active_seconds=0.0)
-
-    def _publish(self, run_id: str, facts: Sequence[Fact]) -> None:
-        listeners = self._tools.listeners.get(run_id, ())
-        if not listeners and not self._tools.observer.wants_facts():
-            return
-        now = self._clock.now()
-        for number, fact in enumerate(facts, 1):
-            record = Recorded(position=0, run_id=run_id, seq=number, at=now, fact=fact)
-            self._tools.observer.fact(record)
-            for listen in listeners:
-                listen("fact", record)
+    async def _heard(self, record: Recorded) -> None:
+        run_id = record.run_id
+        drive = self._live.get(run_id) or self._ready.get(run_id)
+        if drive is not None and record.seq <= drive.run.seq:
+            return  # it was known when the drive began
+        match record.fact:
+            case CancelAsked() if drive is not None and drive.reason is None:
+                drive.run.cancel = record.fact
+                drive.stop("cancelled")
+            case PauseAsked() if drive is not None:
+                drive.pause()
+            case ResumeAsked() | QuestionAnswered() if run_id in self._busy:
+                self._once_more(run_id)
+            case QuestionAnswered() if drive is None and await parked_by(self._journal, run_id, self._mine):
+                self._send(run_id, 1)
+            case _:
+                return
 
     def _check_open(self) -> None:
         if self._closing:
             raise Conflict(
                 "The platform is shutting down and takes no more work.", "Open it again.", code="run.closing"
             )
-
-
-def end_of(run: Run) -> End | None:
-    """How a run stands, if nothing but a person or a new call can change it."""
-    if run.finished is not None:
-        return End(finished=run.finished)
-    if run.waiting is not None and run.waiting.reason != "timer":
-        return End(waiting=run.waiting)
-    return None

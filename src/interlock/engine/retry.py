@@ -41,8 +41,10 @@ class RetryPolicy:
 
     def pause(self, attempt: int, random: float) -> float:
         """Seconds to wait after failed try number `attempt`; `random` is between 0 and 1."""
-        # The exponent is bounded because a float overflows long before a patient caller gives up.
-        bound = min(self.cap, self.base * self.multiplier ** min(attempt - 1, 64))
+        try:
+            bound = min(self.cap, self.base * self.multiplier ** (attempt - 1))
+        except OverflowError:  # a float overflows long before a patient caller gives up
+            bound = self.cap if self.base else 0.0
         return bound * random if self.jitter else bound
 
 

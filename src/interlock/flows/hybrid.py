@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from interlock.agents.agent import Answer, Brief
+from interlock.agents.agent import Answer
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
 from interlock.errors import AgentFailed
-from interlock.flows.task import Crew, candidates_of, task_of
+from interlock.flows.task import Crew, brief_of, candidates_of
 from interlock.records.run import Run
-from interlock.records.task import Task
 
 #: How often verification may send the work back.
 SENT_BACK_AT_MOST = 1
@@ -47,7 +46,7 @@ def hybrid_flow(crew: Crew) -> Flow:
 
     async def flow(bench: RunBench, run: Run) -> Outcome:
         planner, doer, verifier = candidates_of(run)[:3]
-        work = _Hybrid(crew, bench, task_of(run), verifier)
+        work = _Hybrid(crew, bench, run, verifier)
         plan = await work.stage("planning", planner, PLANNING, {})
         result = await work.stage("execution", doer, EXECUTION, {"plan": plan})
         for again in range(SENT_BACK_AT_MOST + 1):
@@ -65,10 +64,10 @@ def hybrid_flow(crew: Crew) -> Flow:
 class _Hybrid:
     """One hybrid run in progress: runs stages and keeps what they brought."""
 
-    def __init__(self, crew: Crew, bench: RunBench, task: Task, verifier: str) -> None:
+    def __init__(self, crew: Crew, bench: RunBench, run: Run, verifier: str) -> None:
         self._crew = crew
         self._bench = bench
-        self._task = task
+        self._run = run
         self._verifier = verifier
         self.stages: dict[str, Any] = {}
 
@@ -84,8 +83,7 @@ class _Hybrid:
     ) -> Any:
         """Have one agent do one stage, and keep its output under the stage's name."""
         scope = self._bench.scope(name if number == 1 else f"{name}-{number}")
-        context = {**dict(self._task.context), **extra}
-        brief = Brief(text=self._task.description, context=context, instructions=instructions, schema=schema)
+        brief = brief_of(self._run, context=extra, instructions=instructions, schema=schema)
         with scope.span(agent, "agent"):
             answer: Answer = await self._crew(agent).work(brief, scope)
         self.stages[name] = {"agent": agent, "output": answer.output, "rounds": number}

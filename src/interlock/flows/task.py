@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from interlock.agents.agent import BenchAgent, Brief
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
 from interlock.records.run import Run
-from interlock.records.task import Task, from_json
 
 #: Finds an agent by name; raises when this process does not know it.
 Crew = Callable[[str], BenchAgent]
 
 
-def task_of(run: Run) -> Task:
-    """The task that a run was admitted with."""
+def brief_of(run: Run, **more: Any) -> Brief:
+    """What the agents of a run are asked to do.
+
+    Args:
+        run: The run.
+        more: Further fields of the brief; `context` is added to the task's.
+    """
     assert run.admitted is not None
-    return from_json(run.admitted.task)
+    task = run.admitted.task
+    context = {**task["context"], **more.pop("context", {})}
+    return Brief(text=task["description"], context=context, **more)
 
 
 def candidates_of(run: Run) -> list[str]:
@@ -34,11 +41,9 @@ def task_flow(crew: Crew) -> Flow:
     """
 
     async def flow(bench: RunBench, run: Run) -> Outcome:
-        task = task_of(run)
         agent = crew(candidates_of(run)[0])
-        brief = Brief(text=task.description, context=dict(task.context))
         with bench.span(agent.id, "agent"):
-            answer = await agent.work(brief, bench)
+            answer = await agent.work(brief_of(run), bench)
         return Outcome(output=answer.output, agent=agent.id)
 
     return flow

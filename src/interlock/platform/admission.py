@@ -7,14 +7,14 @@ import json
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.engine.bench import answered, failure_of
 from interlock.errors import AuthenticationError, Conflict, DrivenElsewhere, InterlockError
 from interlock.platform.casting import cast
 from interlock.platform.ids import check_id, new_run_id
 from interlock.platform.routing import HYBRID, Route
-from interlock.records.fact import Fact, QuestionAsked, RunAdmitted, RunFinished, RunRouted, RunWaiting
+from interlock.records.fact import Fact, GateAnswered, QuestionAsked, RunAdmitted, RunFinished, RunRouted, RunWaiting
 from interlock.records.run import Run
 from interlock.records.task import Task
 from interlock.records.verdict import Act, Effect, Verdict, refusal
@@ -28,7 +28,9 @@ class Admission:
     """A task at the door.
 
     Args:
-        task: The task, with its id.
+        task: The task.
+        task_id: Its id: its own, or a UUID.
+        given: The task as JSON, under that id.
         run_id: The run it is to become.
         digest: Tells same work from different work.
         flow: The shape of the work.
@@ -37,6 +39,8 @@ class Admission:
     """
 
     task: Task
+    task_id: str
+    given: dict[str, Any]
     run_id: str
     digest: str
     flow: Literal["task", "hybrid"]
@@ -54,8 +58,10 @@ class Admission:
         """
         wanted = run_id or task.id
         run = check_id(wanted) if wanted else new_run_id()
-        digest = digest_of(task)
-        task = task if task.id else task.with_id(str(uuid.uuid4()))
+        given = task.to_json()
+        task_id = given.pop("id") or str(uuid.uuid4())
+        digest = digest_of(given)
+        given["id"] = task_id
         reasons = list(decided.reasons)
         if decided.platform == HYBRID:
             crew, more = cast(others, available)
@@ -65,14 +71,21 @@ class Admission:
         routed = RunRouted(platform=decided.platform, candidates=crew, reasons=reasons)
         nobody = not all(available(name) for name in crew)
         flow: Literal["task", "hybrid"] = "hybrid" if decided.platform == HYBRID else "task"
-        return cls(task=task, run_id=run, digest=digest, flow=flow, routed=routed, nobody=nobody)
+        return cls(
+            task=task,
+            task_id=task_id,
+            given=given,
+            run_id=run,
+            digest=digest,
+            flow=flow,
+            routed=routed,
+            nobody=nobody,
+        )
 
 
-def digest_of(task: Task) -> str:
-    """A digest of the work itself: two tasks that differ only in their id are the same work."""
-    found = task.to_json()
-    found.pop("id")
-    return hashlib.sha256(json.dumps(found, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def digest_of(work: dict[str, Any]) -> str:
+    """A digest of the work itself, a task's fields but its id: two tasks that differ only in that are the same work."""
+    return hashlib.sha256(json.dumps(work, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 async def admit(house: House, admission: Admission, *, now: float, durable: bool = True) -> Run:
@@ -97,7 +110,7 @@ async def admit(house: House, admission: Admission, *, now: float, durable: bool
     act = Act(
         kind="task",
         name=task.type.value if task.type else "task",
-        arguments=task.to_json(),
+        arguments=admission.given,
         run_id=admission.run_id,
         user=task.user,
         tenant=task.tenant,
@@ -105,7 +118,7 @@ async def admit(house: House, admission: Admission, *, now: float, durable: bool
     )
     verdict = await house.gate.admit(act)
     facts: list[Fact] = [
-        RunAdmitted(task=task.to_json(), task_id=task.id or "", flow=admission.flow, digest=admission.digest),
+        RunAdmitted(task=admission.given, task_id=admission.task_id, flow=admission.flow, digest=admission.digest),
         admission.routed,
         answered(act, verdict),
         *_at_the_door(admission, verdict),
@@ -120,6 +133,7 @@ async def admit(house: House, admission: Admission, *, now: float, durable: bool
         routed=admission.routed,
         finished=facts[-1] if isinstance(facts[-1], RunFinished) else None,
         waiting=facts[-1] if isinstance(facts[-1], RunWaiting) else None,
+        gates=[fact for fact in facts if isinstance(fact, GateAnswered)],
         created_at=now,
     )
 

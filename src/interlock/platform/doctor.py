@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.errors import InterlockError
+from interlock.platform.lookup import open_stored
 from interlock.platform.settings import Settings
 from interlock.stores.journal import Query
 from interlock.stores.sqlite import SqliteJournal
@@ -30,16 +34,19 @@ class Check:
         state: Whether it is in order.
         says: One sentence for people.
         do: The next step, if there is one.
+        code: The stable code of the error behind it, if there is one.
     """
 
     name: str
     state: State
     says: str
     do: str = ""
+    code: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {"state": self.state, "says": self.says, "do": self.do}
+        found = {"state": self.state, "says": self.says, "do": self.do}
+        return {**found, "code": self.code} if self.code else found
 
 
 async def check_store(open_journal: Callable[[], SqliteJournal]) -> Check:
@@ -53,9 +60,52 @@ async def check_store(open_journal: Callable[[], SqliteJournal]) -> Check:
             name="store", state="ok", says=f"The journal answers ({(time.monotonic() - begun) * 1000:.0f} ms)."
         )
     except InterlockError as error:
-        return Check(name="store", state="failed", says=error.says, do=error.do)
+        return Check(name="store", state="failed", says=error.says, do=error.do, code=error.code)
     except TimeoutError:
         return Check(name="store", state="failed", says=f"The journal did not answer within {PATIENCE:g} s.")
+
+
+async def check_home(settings: Settings) -> list[Check]:
+    """Whether the home folder holds a store that answers, and runs that nobody drives; makes nothing."""
+    try:
+        journal = open_stored(settings)
+    except InterlockError as error:
+        return [Check(name="store", state="failed", says=error.says, do=error.do, code=error.code)]
+    if journal is None:
+        return [_no_store_yet(settings.home)]
+    try:
+        orphans = [] if (store := await check_store(lambda: journal)).state == "failed" else await _orphans(journal)
+    finally:
+        await journal.close()
+    if not orphans:
+        return [store]
+    says = f"Nobody drives {', '.join(orphans[:5])}{' and others' if len(orphans) > 5 else ''}."
+    return [store, Check(name="runs", state="warning", says=says, do="Go on: `interlock run resume ID`.")]
+
+
+async def _orphans(journal: SqliteJournal) -> list[str]:
+    return [row.run_id for row in await journal.runs(Query(orphaned=True, limit=100))]
+
+
+def _no_store_yet(home: Path) -> Check:
+    folder = next(one for one in (home, *home.parents) if one.exists())
+    if os.access(folder, os.W_OK):
+        return Check(name="store", state="ok", says=f"Nothing was run here yet; the first run makes {home}.")
+    do = "Choose another home with INTERLOCK_HOME."
+    return Check(name="store", state="failed", says=f"{folder} cannot be written by this user.", do=do)
+
+
+def check_packages(settings: Settings) -> list[Check]:
+    """Whether the vendors' packages that the agents need are installed."""
+    needed = {settings.providers[agent.provider].api.partition("-")[0] for agent in settings.agents.values()}
+    found = []
+    for package in sorted(needed):
+        if find_spec(package) is None:
+            do = f"Run `pip install 'interlock[{package}]'`."
+            found.append(Check(name=f"package {package}", state="warning", says=f"{package} is not installed.", do=do))
+        else:
+            found.append(Check(name=f"package {package}", state="ok", says=f"{package} is installed."))
+    return found
 
 
 def check_keys(settings: Settings) -> list[Check]:
@@ -84,7 +134,7 @@ async def _ping(name: str, house: House) -> Check:
             await house.provider(name).ping()
         return Check(name=f"provider {name}", state="ok", says=f"{name} answers and accepts the key.")
     except InterlockError as error:
-        return Check(name=f"provider {name}", state="failed", says=error.says, do=error.do)
+        return Check(name=f"provider {name}", state="failed", says=error.says, do=error.do, code=error.code)
     except TimeoutError:
         return Check(name=f"provider {name}", state="failed", says=f"{name} did not answer within {PATIENCE:g} s.")
 

@@ -417,11 +417,9 @@ class Platform:
     def _admission(self, task: Task, run_id: str | None, user: str | None) -> Admission:
         if not task.description.strip():
             raise UsageError("The task has no description.", "Say what is to be done.", code="usage.empty_task")
-        if user is not None:
-            task = replace(task, user=user)
         limit = self._settings.limits.run_timeout
-        if task.timeout is None and limit is not None:
-            task = replace(task, timeout=limit)
+        if user is not None or (task.timeout is None and limit is not None):
+            task = replace(task, user=user or task.user, timeout=task.timeout or limit)
         with self._telemetry.span("route", "routing") as span:
             decided = self._route(task, pure=False)
             span.set(platform=decided.platform)

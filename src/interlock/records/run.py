@@ -8,6 +8,7 @@ from typing import Any, Literal, assert_never
 
 from interlock.errors import StoreFailed
 from interlock.records.fact import (
+    FROM_OUTSIDE,
     CancelAsked,
     Fact,
     Failure,
@@ -132,6 +133,7 @@ class Run:
     seq: int = 0
     created_at: float = 0.0
     updated_at: float = 0.0
+    driven_until: float = 0.0
     finished_at: float | None = None
     driver: str = ""
     starts: int = 0
@@ -181,10 +183,14 @@ def fold_one(run: Run, record: Recorded) -> None:
             "Restore the store from a backup; `interlock doctor` checks it.",
             code="store.gap",
         )
-    run.status = status_after(run.status, record.fact)
+    before, run.status = run.status, status_after(run.status, record.fact)
     run.seq = record.seq
     _apply(run, record.fact, record.at)
+    if isinstance(record.fact, ResumeAsked) and run.status is not before:
+        _begin_again(run)
     run.updated_at = record.at
+    if not isinstance(record.fact, FROM_OUTSIDE):
+        run.driven_until = record.at
 
 
 def _apply(run: Run, fact: Fact, at: float) -> None:
@@ -213,7 +219,7 @@ def _apply_course(run: Run, fact: RunAdmitted | RunRouted | RunStarted | RunWait
             run.routed = fact
         case RunStarted():
             # A crash is not written down: the driver before this one worked until its last fact.
-            _stop_clock(run, at if run.waiting else run.updated_at)
+            run.active_seconds = worked_before(run, at)
             run.fence, run.driver, run.waiting = fact.fence, fact.driver, None
             run.starts += 1
             run.active_since = at
@@ -293,8 +299,19 @@ def _apply_wish(run: Run, fact: CancelAsked | PauseAsked | ResumeAsked) -> None:
             run.paused = True
         case ResumeAsked():
             run.paused = False
-            if fact.retry:
-                run.finished, run.finished_at = None, None
-                run.steps = {path: step for path, step in run.steps.items() if step.status != "failed"}
         case _:
             assert_never(fact)
+
+
+def _begin_again(run: Run) -> None:
+    """A failed run goes on: what was given up is forgotten, and so is a wish that came after its end."""
+    run.finished, run.finished_at, run.cancel = None, None, None
+    run.steps = {path: step for path, step in run.steps.items() if step.status != "failed"}
+
+
+def worked_before(run: Run, at: float) -> float:
+    """Seconds of work on a run before a driver takes it up `at` this time; waiting for people is no work."""
+    if run.active_since is None:
+        return run.active_seconds
+    until = at if run.waiting is not None else run.driven_until  # a retry's pause is still going on
+    return run.active_seconds + max(0.0, until - run.active_since)

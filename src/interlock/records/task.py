@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -106,10 +106,6 @@ class Task:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (from_json, (self.to_json(),))
-
-    def with_id(self, task_id: str) -> Task:
-        """The same task under this id."""
-        return replace(self, id=task_id)
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values; `from_json` reads it back."""

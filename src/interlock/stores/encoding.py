@@ -21,13 +21,31 @@ def encode(fact: Fact) -> str:
     """
     try:
         return _encoder.encode(fact).decode()
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise StoreFailed(
-            "A result cannot be written as JSON.",
-            "Return texts, numbers, lists and dicts.",
-            code="store.not_json",
-            detail=str(error),
-        ) from error
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise _not_json(error) from error
+
+
+def as_read_back(value: Any) -> Any:
+    """A value as it would be read back after it was written: tuples are lists, and keys are texts.
+
+    Raises:
+        StoreFailed: code `store.not_json`, when JSON cannot carry it.
+    """
+    if value is None or type(value) in (int, bool) or (type(value) is str and value.isascii()):
+        return value
+    try:
+        return msgspec.json.decode(_encoder.encode(value))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise _not_json(error) from error
+
+
+def _not_json(error: Exception) -> StoreFailed:
+    return StoreFailed(
+        "A result cannot be written as JSON.",
+        "Return texts, numbers, lists and dicts.",
+        code="store.not_json",
+        detail=str(error),
+    )
 
 
 def decode(kind: str, body: str) -> Fact:

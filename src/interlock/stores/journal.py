@@ -68,9 +68,10 @@ class Query:
 
     Args:
         status: Only these states; empty means all.
+        run_id: Only this run.
         run_prefix: Only runs whose id begins so.
         task_id: Only runs of this task.
-        due_at: Only waiting runs whose timer is due at this time, most urgent first.
+        due_at: Only waiting runs whose timer is due at this time, longest overdue first.
         parked_by: Only runs that were last driven by this owner.
         orphaned: Only runs that ought to move but whose driver is dead, oldest first.
         limit: At most so many rows.
@@ -78,6 +79,7 @@ class Query:
     """
 
     status: tuple[TaskStatus, ...] = field(default=())
+    run_id: str = ""
     run_prefix: str = ""
     task_id: str = ""
     due_at: float | None = None
@@ -94,7 +96,7 @@ class Journal(Protocol):
     """
 
     def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
-        """Write facts at the end of a run, all or none.
+        """Write facts at the end of a run, all or none. What fails, fails alone: not what others append meanwhile.
 
         The facts are queued in the order of the calls; the returned awaitable is done when they are safe
         against power loss, and gives the run's newest `seq`. One append is one transaction, together with

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import sqlite3
 import threading
@@ -23,7 +24,7 @@ from interlock.stores.liveness import Liveness
 from interlock.stores.projection import COLUMNS
 from interlock.stores.sql import queries
 from interlock.stores.sqlite_commit import Append, GiveBack, Ledger, Release, Take
-from interlock.stores.sqlite_file import explain, open_reader, open_writer
+from interlock.stores.sqlite_file import BUSY_SECONDS, explain, explain_os, open_reader, open_writer
 from interlock.stores.writer import GroupWriter
 
 T = TypeVar("T")
@@ -46,17 +47,21 @@ class SqliteJournal:
     Args:
         path: The file; its folder is made if need be. None keeps everything in memory, for tests.
         now: The clock: seconds since 1970.
+        patience: Seconds to wait for another program that holds the file.
 
     Raises:
         StoreFailed: the file is foreign, damaged, newer than this version, or cannot be written.
     """
 
-    def __init__(self, path: Path | str | None, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path | str | None, *, now: Callable[[], float] = time.time, patience: float = BUSY_SECONDS
+    ) -> None:
         self._path = Path(path) if path is not None else None
+        self._patience = patience
         self._queries = queries()
         self._owner = f"p{getpid()}-{secrets.token_hex(6)}"
-        self._connection = open_writer(self._path)
-        self._alive = Liveness(self._path.parent / "drivers" if self._path else None, self._owner)
+        self._connection = open_writer(self._path, patience)
+        self._alive = self._come_alive()
         self._ledger = Ledger(self._connection, self._path, self._alive.alive, now)
         self._writer = GroupWriter(self._ledger.commit)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="interlock-read") if self._path else None
@@ -144,12 +149,23 @@ class SqliteJournal:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer.submit(GiveBack(future, self._owner))
         await asyncio.to_thread(self._writer.close)
+        with contextlib.suppress(StoreFailed):  # then the lock file tells that nobody drives them any more
+            await future
         if self._readers is not None:
             self._readers.shutdown(wait=True)
         for connection in self._reader_connections:
             connection.close()
         self._alive.close()
         self._connection.close()
+
+    def _come_alive(self) -> Liveness:
+        folder = self._path.parent / "drivers" if self._path else None
+        try:
+            return Liveness(folder, self._owner)
+        except OSError as error:
+            self._connection.close()
+            assert folder is not None
+            raise explain_os(error, folder) from error
 
     async def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:
@@ -166,7 +182,7 @@ class SqliteJournal:
             connection = getattr(self._local, "connection", None)
             if connection is None:
                 assert self._path is not None
-                connection = self._local.connection = open_reader(self._path)
+                connection = self._local.connection = open_reader(self._path, self._patience)
                 self._reader_connections.append(connection)
             return ask(connection)
         except sqlite3.Error as error:
@@ -211,15 +227,13 @@ def _listing(query: Query) -> tuple[str, tuple[Any, ...]]:
     if query.run_prefix:
         where.append("substr(run_id, 1, ?) = ?")
         values.extend((len(query.run_prefix), query.run_prefix))
-    if query.task_id:
-        where.append("task_id = ?")
-        values.append(query.task_id)
+    for name in ("run_id", "task_id", "parked_by"):
+        if wanted := getattr(query, name):
+            where.append(f"{name} = ?")
+            values.append(wanted)
     if query.due_at is not None:
         where.append("status = 'waiting' AND wake_at <= ?")
         values.append(query.due_at)
-    if query.parked_by:
-        where.append("parked_by = ?")
-        values.append(query.parked_by)
     if query.orphaned:
         where.append("status IN ('pending', 'running')")
     if query.before:
@@ -227,7 +241,7 @@ def _listing(query: Query) -> tuple[str, tuple[Any, ...]]:
         values.append(query.before)
     order = "created_at DESC, run_id DESC"
     if query.due_at is not None:
-        order = "priority, wake_at"
+        order = "wake_at, priority"
     elif query.orphaned:
         order = "priority, created_at"
     clause = f"WHERE {' AND '.join(where)}" if where else ""

@@ -12,7 +12,6 @@ from typing import Any
 
 from interlock.errors import Conflict, DrivenElsewhere, InterlockError, NotFound, StaleFence, StoreFailed
 from interlock.records.fact import FROM_OUTSIDE, Fact, RunAdmitted
-from interlock.records.task import FINAL
 from interlock.stores.journal import Claim
 from interlock.stores.projection import COLUMNS, Row, advance, new_row
 from interlock.stores.sql import queries
@@ -99,7 +98,7 @@ class Ledger:
         self._upsert = f"INSERT INTO runs ({names}) VALUES ({marks}) ON CONFLICT (run_id) DO UPDATE SET {sets}"
 
     def commit(self, group: Sequence[Any]) -> list[Outcome]:
-        """Write a group in one transaction. Work that may not be written fails alone; if the disk fails, all fails."""
+        """Write a group in one transaction. Work that cannot be written fails alone; if the disk fails, all fails."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             version = self._db.execute("PRAGMA data_version").fetchone()[0]
@@ -112,10 +111,14 @@ class Ledger:
             if pending.changed:
                 self._db.executemany(self._upsert, [row.values() for row in pending.changed.values()])
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             return self._undo(group, explain(error, self._path))
         except Exception as error:  # noqa: BLE001 - the writer must answer everyone, whatever happens
-            return self._undo(group, StoreFailed("The journal could not be written.", detail=repr(error)))
+            if len(group) > 1:  # one of them cannot be stored (a number too large for a column): not the others' fault
+                self._undo(group, StoreFailed(""))
+                return [outcome for work in group for outcome in self.commit([work])]
+            known = explain(error, self._path) if isinstance(error, sqlite3.Error) else _unwritable(error)
+            return self._undo(group, known)
         self._remember(pending)
         self.on_commit()
         return outcomes
@@ -129,7 +132,7 @@ class Ledger:
 
     def _remember(self, pending: _Group) -> None:
         for run_id, row in pending.heads.items():
-            if row.status in FINAL and not row.driver:
+            if not row.driver:  # it waits or has ended: what nobody drives costs no memory
                 self._heads.pop(run_id, None)
             else:
                 self._heads[run_id] = row
@@ -156,7 +159,7 @@ class Ledger:
         now = self._now()
         head = self._head(work.run_id, pending)
         if head is None:
-            if work.facts and not isinstance(work.facts[0], RunAdmitted):
+            if not work.facts or not isinstance(work.facts[0], RunAdmitted):
                 raise NotFound(f"There is no run {work.run_id}.")
             row = new_row(work.run_id, work.facts[0], now)
             if work.claim is not None:
@@ -239,3 +242,7 @@ class Ledger:
             rows = ", ".join(["(?, ?, ?, ?, ?)"] * size)
             sql = self._inserts[size] = f"INSERT INTO facts (run_id, seq, at, kind, body) VALUES {rows}"
         return sql
+
+
+def _unwritable(error: Exception) -> StoreFailed:
+    return StoreFailed("The journal cannot hold this.", code="store.unwritable", detail=repr(error))

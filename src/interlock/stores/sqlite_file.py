@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from interlock.errors import InterlockError, StoreFailed
+from interlock.errors import StoreFailed
 from interlock.stores.sql import migrations
 
 #: Marks our files ("ILCK"), so that nobody's photo album is taken for a journal.
@@ -16,11 +16,12 @@ BUSY_SECONDS = 20.0
 _HEADER = b"SQLite format 3\x00"
 
 
-def open_writer(path: Path | None) -> sqlite3.Connection:
+def open_writer(path: Path | None, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open (or make) the store for writing, checked and at this version's schema.
 
     Args:
         path: The file, or None for one in memory.
+        patience: Seconds to wait for another program that holds the file.
 
     Raises:
         StoreFailed: `store.foreign`, `store.corrupt`, `store.newer`, `store.read_only`, `store.missing`,
@@ -29,17 +30,23 @@ def open_writer(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         _prepare(path)
     try:
-        connection = _connect(str(path) if path else ":memory:")
-        _check_and_migrate(connection, path)
+        connection = _connect(str(path) if path else ":memory:", patience)
     except sqlite3.Error as error:
         raise explain(error, path) from error
+    try:
+        _check_and_migrate(connection, path)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise explain(error, path) from error
+        raise
     return connection
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open the store for reading only."""
     try:
-        connection = _connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = _connect(f"{path.absolute().as_uri()}?mode=ro", patience, uri=True)
         connection.execute("PRAGMA query_only = 1")
     except sqlite3.Error as error:
         raise explain(error, path) from error
@@ -111,7 +118,7 @@ def _prepare(path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.close(descriptor)
     except OSError as error:
-        raise _explain_os(error, path) from error
+        raise explain_os(error, path) from error
 
 
 def _check_header(path: Path) -> None:
@@ -137,7 +144,8 @@ def _check_header(path: Path) -> None:
         )
 
 
-def _explain_os(error: OSError, path: Path) -> InterlockError:
+def explain_os(error: OSError, path: Path) -> StoreFailed:
+    """Say in a person's words why the system does not let a file or folder be made or opened."""
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreFailed(
             f"{path.parent} cannot be written by this user.",
@@ -155,17 +163,17 @@ def _explain_os(error: OSError, path: Path) -> InterlockError:
     )
 
 
-def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=256
+def _connect(name: str, patience: float, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name, timeout=patience, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=256
     )
-    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-    return connection
 
 
 def _check_and_migrate(connection: sqlite3.Connection, path: Path | None) -> None:
-    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    connection.execute("BEGIN")  # one look at both: another process may be making the store just now
     tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    connection.execute("COMMIT")
     if tables and found != APPLICATION_ID:
         raise StoreFailed(
             f"{path.name if path else 'The store'} is a database of another program.",
@@ -200,7 +208,8 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
             connection.execute(f"PRAGMA user_version = {len(steps)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite may have rolled back by itself
+            connection.execute("ROLLBACK")
         raise
 
 

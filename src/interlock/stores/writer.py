@@ -53,9 +53,10 @@ class GroupWriter:
         Raises:
             StoreFailed: code `store.closed`, when the writer has been closed.
         """
-        if self._closing:
-            raise StoreFailed("The journal is closed.", "Open the platform again.", code="store.closed")
-        self._queue.append(work)
+        with self._lock:  # nothing may come in behind the thread's last look at the queue
+            if self._closing:
+                raise StoreFailed("The journal is closed.", "Open the platform again.", code="store.closed")
+            self._queue.append(work)
         if not self._wake.is_set():
             self._wake.set()
         if self._thread is None:

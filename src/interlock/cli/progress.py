@@ -1,0 +1,133 @@
+"""What a run is doing, line by line as it does it, with one line at the bottom that is rewritten."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from interlock.cli.output import Output, Piece
+from interlock.cli.show import Calls, describe
+from interlock.cli.wording import Ink, marked, took, usd
+from interlock.platform.events import Event
+
+#: How often the line at the bottom is drawn again, in seconds.
+BEAT = 0.25
+
+
+class Progress:
+    """Tells a run's events on stderr: one line for each finished step, added and never taken back.
+
+    Args:
+        out: Where it is told.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._begun: dict[str, tuple[str, float]] = {}
+        self._calls = Calls()
+        self._wide = 12
+        self._cost: int | None = 0
+        self._done = 0
+        self._heard = 0
+        self.parked = ""
+
+    async def follow(self, events: AsyncIterator[Event], *, told: int = 0) -> None:
+        """Tell events as they come, and end with them.
+
+        Args:
+            events: The run's events, from its first fact on.
+            told: Facts up to this number are taken note of, and not told again.
+        """
+        async for event in events:
+            self.hear(event, aloud=event.seq == 0 or event.seq > told)
+
+    async def beat(self) -> None:
+        """Keep the line at the bottom fresh, until cancelled."""
+        while True:
+            self._out.status(self._bottom())
+            await asyncio.sleep(BEAT)
+
+    def hear(self, event: Event, *, aloud: bool = True) -> None:
+        """Take note of one event and tell it, if it is worth a line; a fact that was heard before changes nothing."""
+        if 0 < event.seq <= self._heard:
+            return
+        self._heard = max(self._heard, event.seq)
+        line = self._line(event.kind, event.data, event.at)
+        if line and aloud:
+            self._out.say(*line)
+
+    def _line(self, kind: str, data: dict[str, Any], at: float) -> list[Piece]:
+        match kind:
+            case "run.routed":
+                return [Ink(f"  {data['platform']}: {' '.join(data['reasons'])}", "dim")]
+            case "step.started":
+                self._starts(data, at)
+            case "step.finished":
+                return self._finished(data)
+            case "step.failed":
+                return self._failed(data)
+            case "question.asked":
+                return [Ink("  ? ", "warn"), f"{data['says']} ({data['question_id']})"]
+            case "run.waiting":
+                self._begun.clear()
+                self.parked = data["reason"]
+                return [Ink("  … ", "warn"), data["says"] or f"waits: {data['reason']}"]
+            case "run.started":
+                self._begun.clear()
+                self.parked = ""
+            case "noted" if data["level"] == "warning":
+                return [Ink("  ! ", "warn"), data["says"]]
+            case "run.finished":
+                return self._over(data)
+        return []
+
+    def _starts(self, data: dict[str, Any], at: float) -> None:
+        self._begun[data["path"]] = (describe(data["what"], data["name"], data.get("input")), at)
+
+    def _finished(self, data: dict[str, Any]) -> list[Piece]:
+        path = data["path"]
+        what, _ = self._begun.pop(path, ("", 0.0))
+        self._calls.note(path, data.get("output"))
+        cost = data.get("cost_micros", 0)
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
+        self._done += 1
+        figures = [took(data["seconds"]), *([usd(cost)] if cost != 0 else [])]
+        return [Ink("  ✓ ", "good"), self._column(path), f"{what}  ", Ink("  ".join(figures), "dim")]
+
+    def _failed(self, data: dict[str, Any]) -> list[Piece]:
+        path, failure = data["path"], data["failure"]
+        what, _ = self._begun.pop(path, (self._calls.name(path), 0.0))
+        again = data.get("again_at")
+        if failure["code"].startswith("policy."):
+            return [Ink("  ⊘ ", "bad"), self._column(path), what, Ink("  refused: ", "bad"), failure["says"]]
+        if again is not None:
+            wait = max(0.0, again - time.time())
+            return [
+                Ink("  ↻ ", "warn"),
+                self._column(path),
+                f"{what}  {_brief(failure['says'])} Again in {took(wait)}.",
+            ]
+        return [Ink("  ✕ ", "bad"), self._column(path), f"{what}  {_brief(failure['says'])}"]
+
+    def _over(self, data: dict[str, Any]) -> list[Piece]:
+        mark = marked(data["status"])
+        figures = f"  {took(data['seconds'])}  {usd(data.get('cost_micros', 0))}"
+        return [Ink(f"  {mark.text}", mark.style), Ink(figures, "dim")]
+
+    def _column(self, path: str) -> str:
+        self._wide = max(self._wide, len(path))
+        return f"{path.ljust(self._wide)}  "
+
+    def _bottom(self) -> str:
+        if not self._begun:
+            return f"  … waits: {self.parked}" if self.parked else ""
+        path, (what, at) = next(reversed(self._begun.items()))
+        so_far = f"{self._done} done, {usd(self._cost)}"
+        return f"  ▶ {path}  {what}  {took(max(0.0, time.time() - at))}  ({so_far})"
+
+
+def _brief(says: str) -> str:
+    """The first sentence: a failure may quote all that a command wrote."""
+    return says if len(says) <= 160 else f"{says[:160].rpartition('. ')[0] or says[:160]} …"

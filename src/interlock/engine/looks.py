@@ -1,0 +1,48 @@
+"""Looks at the rows of runs: whose time has come, who parked one, and who drives it."""
+
+from __future__ import annotations
+
+import math
+
+from interlock.stores.journal import Journal, Query, RunRow
+
+#: So many are brought back at once at most; the others a moment later.
+AT_ONCE = 200
+A_MOMENT = 0.05
+
+
+async def due(journal: Journal, now: float, parked_by: str) -> tuple[list[RunRow], float | None]:
+    """Runs to bring back now, and the time of the next timer, if there is one.
+
+    Args:
+        journal: Where they are parked.
+        now: Seconds since 1970.
+        parked_by: Only those this owner parked, or all where it is empty.
+    """
+    rows = await journal.runs(Query(due_at=now, parked_by=parked_by, limit=AT_ONCE))
+    if len(rows) == AT_ONCE:
+        return rows, now + A_MOMENT
+    # Those that are due stand first, for they still count as waiting.
+    waiting = await journal.runs(Query(due_at=math.inf, parked_by=parked_by, limit=len(rows) + 1))
+    found = {row.run_id for row in rows}
+    later = [row.wake_at for row in waiting if row.run_id not in found]
+    return rows, later[0] if later else None
+
+
+async def parked_by(journal: Journal, run_id: str, owner: str) -> bool:
+    """Whether a run was parked by this owner; any owner will do where it is empty."""
+    row = await _row(journal, run_id)
+    return row is not None and owner in ("", row.parked_by)
+
+
+async def driver_elsewhere(journal: Journal, run_id: str) -> str | None:
+    """Which live process other than this one drives a run, or None."""
+    row = await _row(journal, run_id)
+    if row is None or not row.driven or row.driver == journal.owner:
+        return None
+    return row.driver[1:].split("-")[0]
+
+
+async def _row(journal: Journal, run_id: str) -> RunRow | None:
+    rows = await journal.runs(Query(run_id=run_id, limit=1))
+    return rows[0] if rows else None

@@ -1,0 +1,1 @@
+"""Shell text understood, or refused: words, structure, expansion, argument profiles, paths, rules."""
