@@ -103,7 +103,7 @@ def test_a_list_in_a_variable_is_separated_by_commas_or_json(tmp_path: Path) -> 
 
 
 def test_a_limit_can_be_taken_away_with_none(tmp_path: Path) -> None:
-    assert read(tmp_path, "[limits]\nstep_timeout = 'none'\n").limits.step_timeout is None
+    assert read(tmp_path, "[limits]\nrun_timeout = 'none'\n").limits.run_timeout is None
     assert read(tmp_path, "", {"INTERLOCK_LIMITS__TOOL_TIMEOUT": "None"}).limits.tool_timeout is None
 
 

@@ -15,6 +15,7 @@ from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnTe
 from interlock.errors import AgentFailed, InterlockError, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
 from interlock.records.money import NOTHING_USED, Usage, add_micros
 from interlock.records.verdict import Act, ActKind
+from interlock.tools.function import shortest
 from interlock.tools.tool import Caller, Tool, repeatable_for
 
 #: Says what a request cost, in micro-dollars, by provider, model and usage; None where the price is unknown.
@@ -46,6 +47,7 @@ class ModelAgent:
         price: Says what a request cost.
         stream: Whether text is passed to those who watch as it arrives; None for when `bench.watched` says that
             someone does.
+        tool_timeout: Seconds for one tool call at most; a tool's own limit may be shorter.
 
     Raises:
         UsageError: a number is out of range, or two tools share a name.
@@ -66,6 +68,7 @@ class ModelAgent:
         context_tokens: int = 100_000,
         price: Price = price_unknown,
         stream: bool | None = None,
+        tool_timeout: float | None = None,
     ) -> None:
         _check_positive(
             max_turns=max_turns, max_output_tokens=max_output_tokens, timeout=timeout, context_tokens=context_tokens
@@ -85,6 +88,7 @@ class ModelAgent:
         self.context_tokens = context_tokens
         self.price = price
         self.stream = stream
+        self.tool_timeout = tool_timeout
         self.request_bytes = len(msgspec.json.encode(self.specs))
 
     async def work(self, brief: Brief, bench: Bench) -> Answer:
@@ -247,7 +251,13 @@ class _Work:
             raise ToolFailed(f"There is no tool {call.name!r}. The tools are: {known}.", code="tool.unknown")
         arguments = _arguments(call)
         bench = self.bench
-        caller = Caller(run_id=bench.run_id, agent=self.agent.id, user=bench.user, tenant=bench.tenant)
+        caller = Caller(
+            run_id=bench.run_id,
+            agent=self.agent.id,
+            user=bench.user,
+            tenant=bench.tenant,
+            timeout=self.agent.tool_timeout,
+        )
         judged = tool.act(arguments, caller)
 
         async def act(attempt: Attempt) -> Any:
@@ -326,7 +336,8 @@ async def _run(tool: Tool, caller: Caller, attempt: Attempt) -> Any:
         raise Refused("No gate has allowed this call.")
     try:
         return await tool.run(
-            attempt.permit, replace(caller, path=attempt.path, key=attempt.key, timeout=attempt.timeout)
+            attempt.permit,
+            replace(caller, path=attempt.path, key=attempt.key, timeout=shortest(caller.timeout, attempt.timeout)),
         )
     except InterlockError:
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from interlock.agents.agent import BenchAgent
@@ -30,6 +30,8 @@ from interlock.tools.files import files_tools
 from interlock.tools.shell import ShellTool
 from interlock.tools.tool import Tool
 
+#: Seconds a command may take where the settings set no limit.
+A_DAY = 86_400.0
 #: The profiles in which nothing is allowed that was not written down.
 PRODUCTION = frozenset({"production", "prod"})
 
@@ -139,7 +141,9 @@ class House:
     def provider(self, name: str) -> Provider:
         """A provider by name, its connections shared by all agents of this loop."""
         if name not in self._providers:
-            self._providers[name] = make_provider(self._settings.provider(name))
+            described = self._settings.provider(name)
+            most = min(described.max_connections, self._settings.limits.max_model_calls)
+            self._providers[name] = make_provider(replace(described, max_connections=most))
         return self._providers[name]
 
     def forget_agents(self) -> None:
@@ -183,6 +187,7 @@ class House:
             temperature=described.temperature,
             timeout=described.timeout or limits.model_timeout,
             price=self._prices.micros,
+            tool_timeout=limits.tool_timeout,
         )
 
     def _tools_of(self, names: Sequence[str]) -> list[Tool]:
@@ -197,7 +202,7 @@ class House:
     def _built_in(self, name: str) -> Sequence[Tool]:
         match name:
             case "shell":
-                return [ShellTool(cwd=self._settings.workspace, timeout=self._settings.limits.tool_timeout or 120.0)]
+                return [ShellTool(cwd=self._settings.workspace, timeout=self._settings.limits.tool_timeout or A_DAY)]
             case "files":
                 return self._files
             case _ if name in self._registry.tools:

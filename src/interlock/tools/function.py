@@ -42,7 +42,7 @@ class FunctionTool(Generic[P, R]):
         fn: The function, sync or async. A parameter annotated `Caller` is filled in and hidden from the model.
         name: Its name for models; by default the function's own.
         description: What it does, for models; by default the docstring's text.
-        timeout: Seconds a call may take.
+        timeout: Seconds a call may take at most, or None for what the caller allows (60 if it does not say).
         repeatable: Whether calling it twice with the same arguments is harmless.
         parameters: JSON Schema of the arguments; by default read from the types.
         cwd: The directory it works in, for the record.
@@ -105,7 +105,7 @@ class FunctionTool(Generic[P, R]):
         given = self._read(permitted(permit, "tool", self.spec.name))
         if self._caller:
             given[self._caller] = caller
-        timeout = self.timeout if caller.timeout is None else min(self.timeout, caller.timeout)
+        timeout = shortest(self.timeout, caller.timeout) or DEFAULT_TIMEOUT
         try:
             async with asyncio.timeout(timeout) as limit:
                 value = await self._call(given)
@@ -263,9 +263,14 @@ def _checked_schema(name: str, schema: object) -> dict[str, Any]:
     return {"properties": {}, "additionalProperties": False} | dict(schema) | {"type": "object"}
 
 
-def _checked_timeout(timeout: float | None) -> float:
+def shortest(*limits: float | None) -> float | None:
+    """The shortest of several limits in seconds; None limits nothing."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is None:
-        return DEFAULT_TIMEOUT
+        return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
         raise UsageError(f"A tool's timeout must be more than 0 seconds, not {timeout!r}.", code="usage.tool")
     return float(timeout)

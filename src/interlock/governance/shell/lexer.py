@@ -22,6 +22,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:=,+@%^-]+(?=[ \t\n;&|)]|$)")
 _BARE = re.compile(r"[^ \t\n;&|<>()'\"\\$`]+")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 _QUOTED = re.compile(r'[^"\\$`]+')
+_SHELL_DIRECTORY = re.compile(r"~[-+0-9]")
 _ENDS_WORD = frozenset(" \t\n;&|<>()")
 #: What may follow a dollar inside double quotes without making it an expansion.
 _DOLLAR_TEXT = re.compile(r"""\$(?=["\\' |/)},.:;%&<>~^+=\]\t])""")
@@ -113,7 +114,8 @@ class _Lexer:
             if self.at >= size:
                 break
             if text[self.at] == "#":
-                self.at = (text.find("\n", self.at) + size + 1) % (size + 1)
+                end = text.find("\n", self.at)
+                self.at = end if end >= 0 else size
             elif operator := _OPERATOR.match(text, self.at):
                 self._operator(operator[0])
             else:
@@ -162,8 +164,9 @@ class _Lexer:
             while True:
                 if self.at >= len(self.text):
                     raise NotUnderstood("a here-document has no end")
-                line, _, _ = self.text[self.at :].partition("\n")
-                self.at = min(self.at + len(line) + 1, len(self.text))
+                stop = self.text.find("\n", self.at)
+                line = self.text[self.at :] if stop < 0 else self.text[self.at : stop]
+                self.at += len(line) + 1
                 line = line.lstrip("\t") if opened == "<<-" else line
                 if line == end:
                     break
@@ -185,7 +188,9 @@ class _Lexer:
             if char == "\\" and self.text.startswith("\n", self.at + 1):
                 self._continuation()
                 break
-            pieces.append(self._piece(char))
+            self._piece(char, pieces)
+        if pieces[0].kind == "bare" and _SHELL_DIRECTORY.match(pieces[0].text):
+            raise NotUnderstood("a directory only the shell knows")
         self._add(Word(tuple(pieces), start, self.at, _plain(pieces)))
 
     def _add(self, word: Word) -> None:
@@ -210,24 +215,24 @@ class _Lexer:
         self.pending.append((len(self.found), self.opened))
         self.opened = ""
 
-    def _piece(self, char: str) -> Piece:
+    def _piece(self, char: str, pieces: list[Piece]) -> None:
         text, start = self.text, self.at
-        if char == "'":
-            return self._single(start + 1)
         if char == '"':
-            return self._double()
-        if char == "\\":
+            self._double(pieces)
+        elif char == "'":
+            pieces.append(self._single(start + 1))
+        elif char == "$":
+            pieces.append(self._dollar())
+        elif char == "\\":
             if start + 1 >= len(text):
                 raise NotUnderstood("a backslash at the end")
             self.at = start + 2
-            return Piece("quoted", text[start + 1])
-        if char == "$":
-            return self._dollar()
-        found = _BARE.match(text, start)
-        if found is None:
+            pieces.append(Piece("quoted", text[start + 1]))
+        elif found := _BARE.match(text, start):
+            self.at = found.end()
+            pieces.append(Piece("bare", found[0]))
+        else:
             raise NotUnderstood("a command substitution")
-        self.at = found.end()
-        return Piece("bare", found[0])
 
     def _single(self, start: int) -> Piece:
         end = self.text.find("'", start)
@@ -264,30 +269,22 @@ class _Lexer:
             self.at += 1
         raise NotUnderstood("a quote is not closed")
 
-    def _double(self) -> Piece:
-        """A double-quoted text up to its end or to a variable in it, which is a piece of its own."""
+    def _double(self, pieces: list[Piece]) -> None:
         text, kept = self.text, []
-        # A variable splits the text; the rest is read as if a quote were opened again.
         self.at += 1
         while self.at < len(text):
             char = text[self.at]
             if char == '"':
                 self.at += 1
-                return Piece("quoted", "".join(kept))
+                pieces.append(Piece("quoted", "".join(kept)))
+                return
             if char == "$" and (found := _VARIABLE.match(text, self.at)):
-                return self._value(kept, found)
-            kept.append(self._in_double(char))
+                pieces += [Piece("quoted", "".join(kept)), Piece("value", found[1] or found[2])]
+                kept = []
+                self.at = found.end()
+            else:
+                kept.append(self._in_double(char))
         raise NotUnderstood("a quote is not closed")
-
-    def _value(self, kept: list[str], found: re.Match[str]) -> Piece:
-        if kept:
-            # Come back to the variable with the quote still open.
-            self.at = found.start() - 1
-            return Piece("quoted", "".join(kept))
-        self.at = found.end() - 1
-        if self.text.startswith('"', found.end()):
-            self.at = found.end() + 1
-        return Piece("value", found[1] or found[2])
 
     def _in_double(self, char: str) -> str:
         text = self.text
@@ -309,9 +306,9 @@ class _Lexer:
 
 def _plain(pieces: list[Piece]) -> str | None:
     """The final text, or None where something has to be expanded: a variable, a pattern, or braces."""
-    for kind, text in pieces:
-        if kind in ("variable", "value") or (kind == "bare" and any(char in text for char in "*?[{")):
-            return None
-    if pieces and pieces[0].kind == "bare" and re.match(r"~[-+0-9]", pieces[0].text):
-        raise NotUnderstood("a directory only the shell knows")
+    bare = "".join(piece.text for piece in pieces if piece.kind == "bare")
+    if any(char in bare for char in "*?[") or ("{" in bare and ("," in bare or ".." in bare)):
+        return None
+    if any(piece.kind in ("variable", "value") for piece in pieces):
+        return None
     return "".join(piece.text for piece in pieces)

@@ -118,7 +118,7 @@ def _text(path: Path, shown: str) -> str:
         reason = (error.strerror or "the system refuses it").lower()
     raise SettingsError(
         f"The settings file {shown} cannot be read: {reason}.",
-        "Correct or remove it, or name another one with --config or INTERLOCK_CONFIG.",
+        "Correct or remove it, or name another one with INTERLOCK_CONFIG.",
         code="settings.unreadable",
     )
 

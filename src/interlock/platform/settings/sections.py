@@ -109,10 +109,9 @@ class LimitSettings:
 
     Args:
         max_runs: Runs driven at the same time.
-        max_model_calls: Model requests at the same time, for each provider.
+        max_model_calls: Model requests at the same time, for each provider; it bounds `max_connections`.
         run_timeout: Seconds for a whole run.
-        step_timeout: Seconds for one try of a step that has no limit of its own.
-        tool_timeout: Seconds for one tool call.
+        tool_timeout: Seconds for one tool call; a tool's own limit may be shorter.
         model_timeout: Seconds for one model request.
         max_turns: Most model requests in one piece of work of one agent.
         shutdown_grace: Seconds that running steps get to finish when the process is asked to stop.
@@ -121,7 +120,6 @@ class LimitSettings:
     max_runs: Count = 256
     max_model_calls: Count = 256
     run_timeout: Seconds | None = None
-    step_timeout: Seconds | None = 300.0
     tool_timeout: Seconds | None = 120.0
     model_timeout: Seconds = 120.0
     max_turns: Count = 30
