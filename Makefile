@@ -2,6 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
+# uv does not read pip's variable for a company's certificates.
+export SSL_CERT_FILE ?= $(PIP_CERT)
+ifeq ($(SSL_CERT_FILE),)
+unexport SSL_CERT_FILE
+endif
 
 .PHONY: demo test check bench crash docs clean
 

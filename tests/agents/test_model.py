@@ -168,7 +168,7 @@ async def test_a_tool_knows_its_step_and_its_key() -> None:
         ("add", "", "missing"),
     ],
 )
-async def test_a_call_that_cannot_be_made_goes_back_to_the_model_without_a_step(
+async def test_a_call_that_cannot_be_made_goes_back_to_the_model_and_leaves_its_trace(
     name: str, arguments: Any, tells: str
 ) -> None:
     answer, provider, bench = await ask(calls((name, arguments)), says("I see."))
@@ -176,7 +176,8 @@ async def test_a_call_that_cannot_be_made_goes_back_to_the_model_without_a_step(
     (result,) = results(provider)
     assert result.is_error
     assert tells in result.text
-    assert bench.done == ["model/1", "model/2"]
+    assert bench.done == ["model/1", "tool/1", "model/2"]
+    assert bench.steps["tool/1"]["input"]["name"] == name
 
 
 async def test_a_call_without_arguments_means_an_empty_object() -> None:
@@ -487,7 +488,7 @@ LINES = (
     says('{"why": 1}'),
     says('{"ok": true}'),
 )
-STEPS = ["model/1", "tool/1", "tool/2", "model/2", "tool/4", "model/3", "model/4", "model/5"]
+STEPS = ["model/1", "tool/1", "tool/2", "model/2", "tool/3", "tool/4", "model/3", "model/4", "model/5"]
 BRIEF = Brief(text="Go.", context={"a": [1, {"b": None}]}, schema=VERDICT)
 
 

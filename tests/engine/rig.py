@@ -1,4 +1,4 @@
-"""What the engine's tests work with: a gate that says what it is told, an engine over a journal, small flows and acts."""
+"""What the engine's tests work with: a gate that says what it is told, an engine over a journal, small acts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUICK = RetryPolicy(attempts=4, base=0.001, cap=0.002)
 
 
 class ToldGate:
-    """A gate that allows everything but what it was told about, and remembers what it was asked and what was settled."""
+    """A gate that allows everything but what it was told about, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,36 @@ from interlock.agents.agent import Attempt
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Outcome
 from interlock.errors import AgentFailed, Conflict, NotFound, RateLimitError
-from interlock.records.fact import CancelAsked, PauseAsked, ResumeAsked
+from interlock.records.fact import CancelAsked, Fact, PauseAsked, ResumeAsked, RunFinished
 from interlock.records.run import Run
 from interlock.records.task import TaskStatus
 from interlock.records.verdict import Act, Effect, Verdict
+from interlock.stores.journal import Claim, Query
+from interlock.stores.sqlite import SqliteJournal
 from interlock.testing.clock import FakeClock
 from tests.engine.rig import Rig, Stays, ToldGate, Works, rig, steps, until, until_status
 
 
 async def status_of(test: Rig, run_id: str = "run") -> str:
     return (await test.load(run_id)).status.value
+
+
+class HoldsTheEnd(SqliteJournal):
+    """A journal on a disk that takes its time over the end of a run."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(path)
+        self.writing, self.leave = asyncio.Event(), asyncio.Event()
+
+    def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
+        if not any(isinstance(fact, RunFinished) for fact in facts):
+            return super().append(run_id, facts, claim=claim)
+        return self._late(run_id, facts, claim)
+
+    async def _late(self, run_id: str, facts: Sequence[Fact], claim: Claim | None) -> int:
+        self.writing.set()
+        await self.leave.wait()
+        return await super().append(run_id, facts, claim=claim)
 
 
 class TestCancel:
@@ -155,7 +176,7 @@ class TestCancel:
             await test.engine.cancel("run", by="ann")
             assert (await test.wait()).finished.status == "cancelled"  # type: ignore[union-attr]
 
-    async def test_whenever_it_comes_the_run_ends_and_whoever_waits_is_told(self) -> None:
+    async def test_whenever_it_comes_the_run_ends_and_whoever_waits_is_told(self, tmp_path: Path) -> None:
         """Also in the moment in which the run's last fact is being written."""
 
         async def flow(bench: RunBench, run: Run) -> Outcome:
@@ -163,19 +184,28 @@ class TestCancel:
                 await asyncio.sleep(0)
             return Outcome(output="done")
 
-        async with rig(flow) as test:
-            for number in range(60):
+        async with rig(flow, path=tmp_path / "j.db") as test:
+            for number in range(75):
                 run_id = str(number)
                 await test.submit(run_id)
                 waiting = asyncio.ensure_future(test.wait(run_id))
-                for _ in range(number % 9):
-                    await asyncio.sleep(0)
+                await asyncio.sleep(0.0001 * (number % 25))
                 asking = asyncio.ensure_future(test.engine.cancel(run_id, by="ann"))
                 end = await waiting
                 assert end.finished is not None
                 assert end.finished.status in ("completed", "cancelled")
                 await asking
                 assert await status_of(test, run_id) == end.finished.status
+
+    async def test_it_comes_too_late_when_the_last_fact_is_being_written(self) -> None:
+        journal = HoldsTheEnd(None)
+        async with rig(steps(Works()), journal=journal) as test:
+            await test.submit()
+            waiting = asyncio.ensure_future(test.wait())
+            await journal.writing.wait()
+            assert await test.engine.cancel("run", by="ann")
+            journal.leave.set()
+            assert (await waiting).finished.status == "completed"  # type: ignore[union-attr]
 
     async def test_there_must_be_such_a_run(self) -> None:
         async with rig({}) as test:
@@ -385,8 +415,6 @@ class TestShutdown:
 
 
 async def _rows(test: Rig) -> list[Any]:
-    from interlock.stores.journal import Query
-
     return await test.journal.runs(Query())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from interlock import Guardrail, GuardrailType, Task, TaskResult, TaskStatus, TaskType
 from interlock import Platform as HybridPlatform
 from interlock.errors import Conflict, UsageError

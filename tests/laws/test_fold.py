@@ -164,10 +164,15 @@ class TestMoves:
     def test_only_listed_moves_are_made(self, status: TaskStatus, fact: Fact) -> None:
         try:
             moved = status_after(status, fact)
-        except StoreFailed as error:
-            assert error.code == "store.illegal_move"
+        except StoreFailed:
             return
         assert moved is status or moved in MOVES[status]
+
+    @given(st.sampled_from(sorted(FINAL - {TaskStatus.FAILED})), FACTS["run.started"])
+    def test_what_is_over_is_not_started(self, status: TaskStatus, fact: Fact) -> None:
+        with pytest.raises(StoreFailed) as refused:
+            status_after(status, fact)
+        assert refused.value.code == "store.illegal_move"
 
     def test_nothing_follows_the_end_except_a_new_try_of_what_failed(self) -> None:
         assert {status for status, moves in MOVES.items() if not moves} == FINAL - {TaskStatus.FAILED}

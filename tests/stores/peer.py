@@ -1,4 +1,4 @@
-"""Another process on the same store: `python -m tests.stores.peer FILE VERB ...`, one line on stdout for each answer."""
+"""Another process on the same store: `python -m tests.stores.peer FILE VERB ...`, a line on stdout for each answer."""
 
 from __future__ import annotations
 

@@ -313,6 +313,43 @@ async def test_a_repository_cannot_make_git_run_its_own_programs(shell: ShellToo
     assert not (tmp_path / "fooled").exists()
 
 
+@pytest.mark.parametrize("setting", ["diff.external", "diff.shown.textconv"])
+async def test_a_repository_cannot_choose_what_shows_its_differences(
+    shell: ShellTool, tmp_path: Path, setting: str
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    program = tmp_path / "program.sh"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/fooled\n")
+    program.chmod(0o755)
+    (tmp_path / "a.txt").write_text("one\n")
+    (tmp_path / ".gitattributes").write_text("*.txt diff=shown\n")
+    git("init", "-q")
+    git("add", "a.txt")
+    git("config", setting, str(program))
+    (tmp_path / "a.txt").write_text("two\n")
+    found = await use(shell, command="git --no-pager diff -- a.txt")
+    assert found["exit_code"] == 0
+    assert "+two" in found["stdout"]
+    assert not (tmp_path / "fooled").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "run"),
+    [
+        ("git diff", "git diff --no-ext-diff --no-textconv"),
+        ("git log -p -- log", "git log -p --no-ext-diff --no-textconv -- log"),
+        ("git show --no-textconv HEAD", "git show --no-textconv HEAD --no-ext-diff"),
+        ("git status", "git status"),
+        ("git commit -m diff", "git commit -m diff"),
+        ("git", "git"),
+    ],
+)
+def test_what_git_may_not_run_is_part_of_the_act(shell: ShellTool, written: str, run: str) -> None:
+    assert shell.act({"command": written}, CALLER).arguments["argv"] == run.split()
+
+
 async def test_a_slow_command_is_stopped_and_says_how_far_it_came(tmp_path: Path) -> None:
     shell = ShellTool(tmp_path, timeout=20)
     with pytest.raises(ToolFailed) as caught:

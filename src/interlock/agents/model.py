@@ -18,6 +18,8 @@ from interlock.records.verdict import Act, ActKind
 from interlock.tools.function import shortest
 from interlock.tools.tool import Caller, Tool, repeatable_for
 
+#: Characters of a call that could not be understood, as it is kept.
+MAX_ASKED = 2_000
 #: Says what a request cost, in micro-dollars, by provider, model and usage; None where the price is unknown.
 Price = Callable[[str, str, Usage], int | None]
 
@@ -244,12 +246,24 @@ class _Work:
             output, failed = f"{lost.says} Nobody knows whether it happened.", True
         return Message(role="tool", text=shown(output, limit), tool_call_id=call.id, is_error=failed)
 
-    async def _use(self, call: ToolCall, name: str) -> Any:
+    def _prepare(self, call: ToolCall, caller: Caller) -> tuple[Tool, Mapping[str, Any], Act]:
         tool = self.agent.tools.get(call.name)
         if tool is None:
             known = ", ".join(self.agent.tools) or "none"
             raise ToolFailed(f"There is no tool {call.name!r}. The tools are: {known}.", code="tool.unknown")
         arguments = _arguments(call)
+        return tool, arguments, tool.act(arguments, caller)
+
+    async def _fail(self, call: ToolCall, name: str, failure: ToolFailed) -> Any:
+        """A call that cannot even be judged leaves its trace all the same: what was asked, and why it failed."""
+
+        async def act(attempt: Attempt) -> Any:
+            raise failure
+
+        asked = {"name": call.name[:MAX_ASKED], "arguments": call.arguments[:MAX_ASKED]}
+        return await self.bench.step(name, act, what="tool", label=call.name[:64], input=asked, attempts=1)
+
+    async def _use(self, call: ToolCall, name: str) -> Any:
         bench = self.bench
         caller = Caller(
             run_id=bench.run_id,
@@ -258,7 +272,10 @@ class _Work:
             tenant=bench.tenant,
             timeout=self.agent.tool_timeout,
         )
-        judged = tool.act(arguments, caller)
+        try:
+            tool, arguments, judged = self._prepare(call, caller)
+        except ToolFailed as failure:
+            return await self._fail(call, name, failure)
 
         async def act(attempt: Attempt) -> Any:
             bench.emit("tool", name=call.name, status="started", path=attempt.path)

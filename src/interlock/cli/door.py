@@ -55,7 +55,7 @@ class Door:
             *(("--home", self.home) if self.home else ()),
             *(("--profile", self.profile) if self.profile else ()),
         ]
-        return shlex.join(["interlock", *verb.split(), *words, *options])
+        return shlex.join([program(), *verb.split(), *words, *options])
 
     def log_file(self) -> Path:
         """The log in the home folder; the folder need not exist, and the settings may be broken."""
@@ -78,3 +78,13 @@ class Door:
         finally:
             if journal is not None:
                 await journal.close()
+
+
+def program() -> str:
+    """What people have to type to get this program: its name where the shell finds it, else the way to it."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    if shutil.which("interlock") or called.name != "interlock":
+        return "interlock"
+    return os.path.relpath(called) if called.is_absolute() else str(called)

@@ -23,6 +23,7 @@ from interlock.records.task import TaskStatus, TaskType
 if TYPE_CHECKING:
     from interlock.platform.platform import Platform
     from interlock.platform.result import TaskResult
+    from interlock.platform.settings import Settings
     from interlock.records.run import Run
 
 INTERRUPTED = 130
@@ -38,6 +39,9 @@ class _Stop:
     def hear(self) -> None:
         """A signal came."""
         if self.asked.is_set():
+            os.write(
+                2, b"\nStopped at once. Nothing that was acknowledged is lost; `interlock run list` shows the run.\n"
+            )
             os._exit(INTERRUPTED)
         self.asked.set()
 
@@ -253,7 +257,7 @@ def exit_code(result: TaskResult) -> int:
 async def _watch(door: Door, given: str) -> int:
     from interlock.cli.progress import Progress
     from interlock.errors import NotFound
-    from interlock.platform.lookup import find_run
+    from interlock.platform.lookup import find_run, row_of
     from interlock.platform.watching import watch_run
 
     async with _signals() as stop, door.stored() as journal:
@@ -261,6 +265,9 @@ async def _watch(door: Door, given: str) -> int:
         if journal is None:
             raise NotFound(f"There is no run {given}.")
         progress = Progress(door.out)
+        row = await row_of(journal, run_id)
+        if not row.status.is_final and not row.driven and not row.wake_at:
+            door.out.say(Ink(f"Nobody drives it now. Go on: {door.command('run resume', run_id)}", "warn"))
 
         async def follow() -> TaskResult | None:
             last = None
@@ -301,7 +308,7 @@ async def _platform(door: Door, allow: tuple[str, ...], *, simulated: bool) -> A
     async with contextlib.AsyncExitStack() as stack:
         more: dict[str, Any] = {}
         if simulated:
-            more = await _simulation(stack)
+            more = await _simulation(stack, door.settings())
             door.out.say(Ink(SIMULATED, "warn"))
         platform = Platform(home=door.home, profile=door.profile, **more)
         stack.push_async_callback(platform.close)
@@ -319,18 +326,23 @@ async def _platform(door: Door, allow: tuple[str, ...], *, simulated: bool) -> A
         yield platform
 
 
-async def _simulation(stack: contextlib.AsyncExitStack) -> dict[str, Any]:
-    """Start the simulated provider, and give the settings that lead to it."""
+async def _simulation(stack: contextlib.AsyncExitStack, settings: Settings) -> dict[str, Any]:
+    """Start the simulated provider, and give the settings that lead every provider's requests to it."""
     from interlock.testing import SimulatedProvider
     from interlock.testing.demo_brain import think
 
     provider = await stack.enter_async_context(SimulatedProvider(script=think, record=False))
     for name in ("NO_PROXY", "no_proxy"):  # no proxy knows the way to this machine's own loopback
         os.environ[name] = ",".join(filter(None, ["127.0.0.1", os.environ.get(name)]))
+    for described in settings.providers.values():
+        if described.key_env:  # a real key has no business with a simulation
+            os.environ[described.key_env] = "simulated"
+    addresses = {"anthropic": provider.anthropic_url}
     return {
-        "openai_api_key": "simulated",
-        "anthropic_api_key": "simulated",
-        "providers": {"openai": {"base_url": provider.openai_url}, "anthropic": {"base_url": provider.anthropic_url}},
+        "providers": {
+            name: {"base_url": addresses.get(described.api, provider.openai_url)}
+            for name, described in settings.providers.items()
+        }
     }
 
 

@@ -158,7 +158,7 @@ def test_agent(door: Door, name: str) -> int:
     provider = settings.agents[name].provider
     found = next((one for one in asyncio.run(_reach_out(door)) if one.name == f"provider {provider}"), None)
     works = found is None or found.state == "ok"
-    says = found.says if found else f"{provider} needs no key; it was not asked."
+    says = found.says if found else f"{provider} is not one of the settings' providers; it was not asked."
     if not works and found is not None:
         raise from_code(found.code or "agent.connection", found.says, found.do)
     if door.out.json:

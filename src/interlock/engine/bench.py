@@ -174,7 +174,10 @@ class RunBench:
         asked = drive.run.questions.get(question_id)
         if asked is not None and asked.answer == "repeat":
             return
-        says = f"{known.name} was cut off in the middle; it may have happened or not. Repeat it, or skip it?"
+        says = (
+            f"{known.name} was cut off in the middle; it may have happened or not. Look whether it did, then "
+            f"`interlock run resume {drive.run_id} --repeat` or `--skip`."
+        )
         if asked is not None and asked.answer is not None:
             error = StepLost(f"{known.name} was cut off in the middle and was skipped.", code="step.skipped")
             await drive.pen.write(

@@ -85,10 +85,15 @@ class EmbeddedDispatch:
         if self._alarm is not None:
             self._alarm.cancel()
 
-    async def idle(self) -> None:
-        """Come back when nothing is being advanced."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def idle(self, seconds: float) -> bool:
+        """Come back when nothing is being advanced, or after so many seconds; says whether it is idle."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        # `asyncio.timeout` does not fire in a task that was cancelled before (CPython before 3.11.3), and a
+        # platform is often closed by just such a task: the one that Ctrl-C cancelled.
+        while self._tasks and (left := until - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        return not self._tasks
 
     def abandon(self) -> None:
         """Cancel whatever is still being advanced."""

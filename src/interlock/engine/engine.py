@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from interlock.engine.answers import in_doubt_answers
 from interlock.engine.audience import Audience
 from interlock.engine.beginning import begin, load_run, nothing_left, take_up
 from interlock.engine.clock import Clock, SystemClock
@@ -154,13 +155,7 @@ class Engine:
         driver = await driver_elsewhere(self._journal, run_id)
         if driver is not None:
             raise DrivenElsewhere(f"{run_id} is being driven by process {driver}.")
-        facts: list[Fact] = []
-        if answer in ("repeat", "skip"):
-            facts += [
-                QuestionAnswered(question_id=q.question_id, answer=answer, by=by)  # type: ignore[arg-type]
-                for q in run.open_questions()
-                if q.about == "in_doubt"
-            ]
+        facts: list[Fact] = in_doubt_answers(run, answer, by)
         if run.status is TaskStatus.FAILED or run.paused:
             facts.append(ResumeAsked(by=by, retry=run.status is TaskStatus.FAILED))
         if facts:
@@ -170,6 +165,18 @@ class Engine:
                 self._once_more(run_id)
             return
         self._send(run_id, int(run.admitted.task.get("priority", 3)) if run.admitted else 3)
+
+    async def answer(self, run: Run, answer: str, *, by: str) -> None:
+        """Answer every open question about steps of a run that were cut off.
+
+        Args:
+            run: The run.
+            answer: `repeat` or `skip`.
+            by: Who says so.
+        """
+        facts = in_doubt_answers(run, answer, by)
+        if facts:
+            await self._journal.append(run.run_id, facts)
 
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> bool:
         """Stop a run for good. A driver in another process is told through the journal.
@@ -203,7 +210,7 @@ class Engine:
         """
         run = await self.load(run_id)
         if run.status.is_final:
-            raise Conflict(f"{run_id} is over: {run.status.value}.", "", code="run.over")
+            raise Conflict(f"{run_id} is over: {run.status.value}.", "There is nothing to pause.", code="run.over")
         await self._journal.append(run_id, [PauseAsked(by=by)])
         drive = self._live.get(run_id) or self._ready.get(run_id)
         if drive is not None:
@@ -265,10 +272,7 @@ class Engine:
             with contextlib.suppress(StoreFailed):
                 await self._journal.release(drive.claim)
         self._ready.clear()
-        try:
-            async with asyncio.timeout(grace):
-                await self._dispatch.idle()
-        except TimeoutError:
+        if not await self._dispatch.idle(grace):
             await self._cut_off()
         await self._ear.close()
         self._waiting.close()
@@ -278,10 +282,7 @@ class Engine:
     async def _cut_off(self) -> None:
         for drive in list(self._live.values()):
             drive.stop("shutdown")
-        try:
-            async with asyncio.timeout(5.0):
-                await self._dispatch.idle()
-        except TimeoutError:
+        if not await self._dispatch.idle(5.0):
             self._dispatch.abandon()
 
     def _taken_in(self, written: asyncio.Future[int], run_id: str, facts: Sequence[Fact], drive: Drive | None) -> None:

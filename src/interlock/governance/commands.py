@@ -1,28 +1,38 @@
-"""Which commands may run: rules of exact programs and leading words, where what no rule allows is blocked."""
+"""Which commands may run: three lists of rules, where what no rule allows is blocked."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from interlock.errors import UsageError
-from interlock.governance.wrappers import (
-    MAX_DEPTH,
-    acting_options,
-    inner_command,
-    inner_start,
-    last_name,
-    parts,
-    risky_words,
-    runs_another,
+from interlock.governance.shell.agreement import agrees
+from interlock.governance.shell.expand import Call, Calls, expand
+from interlock.governance.shell.grammar import parse
+from interlock.governance.shell.lexer import NotUnderstood
+from interlock.governance.shell.paths import why_not_read
+from interlock.governance.shell.profiles import PROGRAMS, object_to_command
+from interlock.governance.shell.rules import (
+    Rule,
+    by_name,
+    compile_rule,
+    covers,
+    feeds_phrase,
+    matches,
+    matches_pipe,
+    unusable,
 )
-from interlock.records.verdict import Effect, Verdict
-from interlock.tools.shell import TRUSTED, read_command
+from interlock.governance.wrappers import FEEDERS, MAX_DEPTH, inner_start, inner_text, last_name, parts, runs_another
+from interlock.records.verdict import Effect, Verdict, strictest
 
-_SQL_CLIENTS = frozenset({"psql", "mysql", "mariadb", "sqlite3", "sqlcmd", "duckdb", "clickhouse-client"})
-#: Ways to write the same option, for those that rules are written about.
-_SAME = (frozenset({"r", "R", "recursive"}), frozenset({"f", "force"}))
+_log = logging.getLogger(__name__)
+
+#: Variables that may be set for one command, and how their values may look.
+_SAFE_VARIABLES = re.compile(r"CI|NO_COLOR|FORCE_COLOR|NODE_ENV|TZ|LANG|LC_[A-Z]+|COLUMNS|TERM")
+_SAFE_VALUE = re.compile(r"(?![/:~])(?!.*\.\.)[\w.,:@+/-]{0,64}", re.ASCII)
+_DESCRIPTOR = re.compile(r"\d{1,3}-?|-", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +40,22 @@ class CommandPolicy:
     """Which commands agents may run. What no rule allows is blocked; forbidden beats approval beats allowed.
 
     A rule is a program with its leading words: "git status" allows `git status -s`, not `git push`. An allow rule
-    is exact. The other two lists are read generously: options before and between the words do not hide them,
-    "rm -rf" means both options in any spelling and place, and what a wrapper such as `sudo`, `timeout` or `sh -c`
-    runs is looked at too. A wrapper is allowed only when a rule names it, and then what it runs must be allowed
-    as well, unless the rule names that too ("sudo systemctl status").
+    is exact, and for programs with a profile it covers only options that neither run other programs nor write files,
+    and only paths that hold no credentials, unless the rule names these words itself. The other two lists are read
+    generously: options before and between the words do not hide them, "rm -rf" means both options in any spelling
+    and place, and what a wrapper such as `sudo`, `timeout` or `sh -c` runs is looked at too. A wrapper is allowed
+    only when a rule names it, and then what it runs must be allowed as well, unless the rule names that too
+    ("sudo systemctl status").
 
-    An entry of the other lists that is no single command, such as "curl | bash", is kept and never matches:
-    commands are run without a shell, so no pipeline can run at all. A phrase such as "DROP TABLE" is looked for
-    in what is said to database clients.
+    "curl | bash" means a pipe from the one into any shell; a phrase such as "DROP TABLE" is looked for in what
+    database clients are told; "*" stands for every program.
 
     Args:
         allowed: What may run.
         forbidden: What may never run.
         require_approval: What a person must allow each time.
+        on_unknown: What happens to shell text that is not understood: "block", or "approval" by a person.
+        places: Where rules stand, by their text, for example `{"git push": "policy.toml:31"}`.
 
     Raises:
         UsageError: code `usage.commands`: a list is no list of texts, or an allow rule could never match.
@@ -51,152 +64,208 @@ class CommandPolicy:
     allowed: Sequence[str] = ()
     forbidden: Sequence[str] = ()
     require_approval: Sequence[str] = ()
+    on_unknown: Literal["block", "approval"] = field(default="block", kw_only=True)
+    places: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     _rules: _Rules = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("allowed", "forbidden", "require_approval"):
             entries = getattr(self, name)
             if isinstance(entries, str) or not isinstance(entries, Sequence):
-                raise _unusable(f"CommandPolicy.{name} must be a list of commands, not {type(entries).__name__}.")
+                raise unusable(f"CommandPolicy.{name} must be a list of commands, not {type(entries).__name__}.")
             object.__setattr__(self, name, tuple(entries))
+        if self.on_unknown not in ("block", "approval"):
+            raise unusable(f"CommandPolicy.on_unknown is 'block' or 'approval', not {self.on_unknown!r:.40}.")
         rules = _Rules(
-            allow=tuple(_compile(entry, exact=True) for entry in self.allowed),
+            allow=tuple(compile_rule(entry, exact=True) for entry in self.allowed),
             refuse=(
-                *((_compile(entry, exact=False), Effect.BLOCK) for entry in self.forbidden),
-                *((_compile(entry, exact=False), Effect.APPROVAL) for entry in self.require_approval),
+                *((compile_rule(entry, exact=False), Effect.BLOCK) for entry in self.forbidden),
+                *((compile_rule(entry, exact=False), Effect.APPROVAL) for entry in self.require_approval),
             ),
         )
         object.__setattr__(self, "_rules", rules)
 
-    def judge(self, argv: Sequence[str]) -> Verdict:
+    def judge(self, argv: Sequence[str], cwd: str = "") -> Verdict:
         """May this command run, exactly so?
 
         Args:
             argv: The program and its words.
+            cwd: The workspace as an absolute path. What lies below it counts as inside.
 
         Returns:
             The verdict, with the rule that decided it as it was written.
         """
-        return _judge(self._rules, tuple(argv), 0)
+        words = tuple(argv)
+        return self._safely(lambda judge: judge.command(Call(words), 0), cwd)
 
+    def judge_text(self, text: str, cwd: str = "") -> Verdict:
+        """May this shell text run: pipelines, lists, conditions, loops over known words?
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """One entry of a list, read once. Without words it matches nothing."""
+        Every simple command anywhere in it counts, and the strictest answer wins. What is not understood, and what a
+        second parser reads differently, is not allowed.
 
-    text: str
-    words: tuple[str, ...] = ()
+        Args:
+            text: The text a shell would be given.
+            cwd: The workspace as an absolute path. What lies below it counts as inside.
+
+        Returns:
+            The verdict, with those of the parts.
+        """
+        return self._safely(lambda judge: judge.text(text, 0), cwd)
 
     @property
-    def is_phrase(self) -> bool:
-        """Whether it is a phrase of SQL."""
-        return len(self.words) > 1 and self.text.isupper() and all(word.isalpha() for word in self.words)
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever wrote the lists should know about them: one sentence each."""
+        found = []
+        for rule in self._rules.allow:
+            if rule.every:
+                found.append("`*` allows every program; only the forbidden list is left to stop something.")
+            elif rule.words[0] not in PROGRAMS:
+                found.append(f"`{rule.words[0]}` has no profile, so `{rule.text}` covers options nobody has looked at.")
+        for rule, _ in self._rules.refuse:
+            if not rule.stages and not rule.every:
+                found.append(f"`{rule.text}` is no command or pipeline, so it never matches.")
+        return tuple(found)
+
+    def _safely(self, judged: Callable[[_Judge], Verdict], cwd: str) -> Verdict:
+        try:
+            verdict = judged(_Judge(self._rules, cwd, self.on_unknown))
+        except Exception:  # noqa: BLE001 - fail closed: whatever goes wrong is a block
+            _log.exception("the command policy could not judge a command")
+            return Verdict(effect=Effect.BLOCK, rule="commands.error", reason="The command could not be judged.")
+        place = self.places.get(verdict.rule, "")
+        return _at(verdict, place) if place else verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rules:
     """The lists, compiled: what allows, and what refuses, the strictest first."""
 
-    allow: tuple[_Rule, ...]
-    refuse: tuple[tuple[_Rule, Effect], ...]
+    allow: tuple[Rule, ...]
+    refuse: tuple[tuple[Rule, Effect], ...]
 
 
-def _judge(rules: _Rules, argv: tuple[str, ...], depth: int) -> Verdict:
-    try:
-        inside = list(parts(argv))
-    except ValueError:
-        inside = []
-    if not inside or depth > MAX_DEPTH:
-        return _no_rule("What it would run cannot be judged.")
-    for rule, effect in rules.refuse:
-        if rule.words and any(_matches(rule, part) for part in inside):
-            says = "forbids" if effect is Effect.BLOCK else "wants a person to allow"
-            return Verdict(effect=effect, rule=rule.text, reason=f"The command policy {says} `{rule.text}`.")
-    return _judge_allowed(rules, _by_name(argv), depth)
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges commands and texts by the rules, in one workspace."""
 
+    rules: _Rules
+    cwd: str
+    on_unknown: str
 
-def _judge_allowed(rules: _Rules, argv: tuple[str, ...], depth: int) -> Verdict:
-    covering = [rule for rule in rules.allow if _covers(rule, argv)]
-    if not covering:
-        return _no_rule(f"No rule of the command policy allows `{argv[0]}` with these words.")
-    rule = max(covering, key=lambda one: len(one.words))
-    start = inner_start(argv)
-    names_it_too = rule.words == argv or (start is not None and len(rule.words) > start)
-    if not runs_another(argv) or names_it_too:
+    def text(self, text: str, depth: int) -> Verdict:
+        if depth > MAX_DEPTH:
+            return _block("What it would run cannot be judged.")
+        try:
+            script = parse(text)
+            found = expand(script)
+        except NotUnderstood as error:
+            effect = Effect.APPROVAL if self.on_unknown == "approval" else Effect.BLOCK
+            return Verdict(effect=effect, rule="not understood", reason=f"It is not understood: {error}.")
+        verdict = self.calls(found, depth)
+        if verdict.effect is not Effect.BLOCK and not agrees(text, script.names):
+            return _block("Two readers of shell text see different commands in it.", "not understood")
+        return verdict
+
+    def calls(self, found: Calls, depth: int) -> Verdict:
+        verdicts = [self.command(call, depth) for call in dict.fromkeys(found.all)]
+        for stages in found.pipes:
+            for rule, effect in self.rules.refuse:
+                if matches_pipe(rule, stages):
+                    verdicts.append(_refused(rule, effect))
+        return strictest(verdicts)
+
+    def command(self, call: Call, depth: int) -> Verdict:
+        """One command with what belongs to it: variables, redirections, input."""
+        beside = self.beside(call)
+        if beside is not None:
+            return beside
+        if not call.argv:
+            return Verdict(effect=Effect.ALLOW) if call.redirections or call.data else _block("There is no command.")
+        try:
+            inside = list(parts(call.argv))
+        except ValueError:
+            return _block("What it would run cannot be judged.")
+        for rule, effect in self.rules.refuse:
+            if any(matches(rule, part) for part in inside) or (call.data and feeds_phrase(rule, call)):
+                if effect is Effect.APPROVAL:
+                    return self.asked(rule, by_name(call.argv), depth)
+                return _refused(rule, effect)
+        return self.allowed(by_name(call.argv), depth)
+
+    def beside(self, call: Call) -> Verdict | None:
+        """What speaks against the variables and redirections of a command."""
+        for name, value in call.assignments:
+            if not _SAFE_VARIABLES.fullmatch(name) or not _SAFE_VALUE.fullmatch(value):
+                return _block(f"The variable `{name}` may not be set for a command.", "environment")
+        for operator, target in call.redirections:
+            if operator in (">&", "<&") and _DESCRIPTOR.fullmatch(target):
+                continue
+            if operator == "<":
+                if reason := why_not_read(target, cwd=self.cwd):
+                    return _block(f"{reason}.", "paths")
+            elif target != "/dev/null" or operator == "<&":
+                return _block(f"Output may only go to /dev/null, not to `{target}`.", "paths")
+        return None
+
+    def asked(self, rule: Rule, argv: tuple[str, ...], depth: int) -> Verdict:
+        """A command that a person must allow: not even asked for where it carries what is never allowed."""
+        verdict = _refused(rule, Effect.APPROVAL)
+        if matches(rule, argv):
+            for objection in object_to_command(argv, rule.words, self.cwd):
+                if objection.effect is Effect.BLOCK and objection.known:
+                    return _block(f"{objection.reason}.", f"profile {argv[0]}")
+            return verdict
+        inner = self.inner(argv, depth)
+        if inner is None:
+            inner = self.allowed(argv, depth)
+        return verdict if inner.effect is not Effect.BLOCK else inner
+
+    def inner(self, argv: tuple[str, ...], depth: int) -> Verdict | None:
+        """The verdict on what a wrapper runs, where that is plain to see."""
+        if depth >= MAX_DEPTH:
+            return _block("What it would run cannot be judged.")
+        if (text := inner_text(argv)) is not None:
+            return self.text(text, depth + 1)
+        start = inner_start(argv)
+        return None if start is None else self.command(Call(argv[start:]), depth + 1)
+
+    def allowed(self, argv: tuple[str, ...], depth: int) -> Verdict:
+        covering = [rule for rule in self.rules.allow if covers(rule, argv)]
+        if not covering:
+            return _block(f"No rule of the command policy allows `{argv[0]}` with these words.")
+        rule = max(covering, key=lambda one: len(one.words))
+        start = inner_start(argv)
+        if runs_another(argv) and rule.words != argv and not (start is not None and len(rule.words) > start):
+            open_ended = last_name(argv[0]) in FEEDERS and not rule.every
+            inner = None if open_ended else self.inner(argv, depth)
+            return inner if inner is not None else _block("What it would run cannot be judged.")
+        worst = None
+        for objection in object_to_command(argv, rule.words, self.cwd):
+            if worst is None or objection.effect > worst.effect:
+                worst = objection
+        if worst is not None:
+            return Verdict(effect=worst.effect, rule=f"profile {argv[0]}", reason=f"{worst.reason}.")
         return Verdict(effect=Effect.ALLOW, rule=rule.text)
-    return _judge(rules, inner_command(argv), depth + 1)
 
 
-def _no_rule(reason: str) -> Verdict:
-    return Verdict(effect=Effect.BLOCK, rule="default", reason=reason)
+def _block(reason: str, rule: str = "default") -> Verdict:
+    return Verdict(effect=Effect.BLOCK, rule=rule, reason=reason)
 
 
-def _covers(rule: _Rule, argv: tuple[str, ...]) -> bool:
-    """Whether an allow rule covers a command: the same leading words, and every risky option named."""
-    acting = acting_options(argv[0])
-    leading = tuple(word for word in rule.words if word not in acting)
-    return argv[: len(leading)] == leading and risky_words(argv) <= set(rule.words)
+def _refused(rule: Rule, effect: Effect) -> Verdict:
+    says = "forbids" if effect is Effect.BLOCK else "wants a person to allow"
+    return Verdict(effect=effect, rule=rule.text, reason=f"The command policy {says} `{rule.text}`.")
 
 
-def _matches(rule: _Rule, argv: tuple[str, ...]) -> bool:
-    """Whether a rule that says no means this command, in any of its spellings."""
-    program = last_name(argv[0])
-    if rule.is_phrase and program in _SQL_CLIENTS:
-        phrase = r"\b" + r"\s+".join(rule.words) + r"\b"
-        return any(re.search(phrase, word, re.I) for word in argv[1:])
-    if rule.words[0] not in (program, argv[0]):
-        return False
-    options = [word for word in rule.words[1:] if word.startswith("-")]
-    words = [word for word in rule.words[1:] if not word.startswith("-")]
-    return _follow(words, argv) and all(_has_option(option, argv) for option in options)
-
-
-def _follow(words: list[str], argv: tuple[str, ...]) -> bool:
-    """Whether the words come in this order, with nothing before and between them but options and their values."""
-    at = 1
-    for word in words:
-        while at < len(argv) and argv[at] != word and (argv[at].startswith("-") or argv[at - 1].startswith("-")):
-            at += 1
-        if at >= len(argv) or argv[at] != word:
-            return False
-        at += 1
-    return True
-
-
-def _has_option(option: str, argv: tuple[str, ...]) -> bool:
-    """Whether an option, or each letter of a bundle, is given in any bundle, spelling or shortening."""
-    asked = [option[2:]] if option.startswith("--") else list(option[1:])
-    return all(any(_spells(name, word) for word in argv[1:]) for name in asked)
-
-
-def _spells(name: str, word: str) -> bool:
-    names = next((same for same in _SAME if name in same), {name})
-    if word.startswith("--"):
-        given = word[2:].split("=", 1)[0]
-        return bool(given) and any(len(one) > 1 and one.startswith(given) for one in names)
-    return word.startswith("-") and any(len(one) == 1 and one in word for one in names)
-
-
-def _by_name(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The command with a program of a trusted directory called by its name; any other path stays what it is."""
-    directory, _, name = argv[0].rpartition("/")
-    return (name if directory in TRUSTED and name else argv[0], *argv[1:])
-
-
-def _compile(entry: object, *, exact: bool) -> _Rule:
-    if not isinstance(entry, str) or not entry.strip():
-        raise _unusable(f"{entry!r:.80} is no rule for commands.")
-    try:
-        return _Rule(entry.strip(), _by_name(tuple(read_command(entry))))
-    except ValueError as error:
-        if exact:
-            raise _unusable(f"The rule {entry!r:.80} can never match: {error}.") from None
-        return _Rule(entry.strip())
-
-
-def _unusable(says: str) -> UsageError:
-    return UsageError(
-        says, 'Write a program and its leading words, for example "ls" or "git status".', code="usage.commands"
+def _at(verdict: Verdict, place: str) -> Verdict:
+    return Verdict(
+        effect=verdict.effect,
+        rule=verdict.rule,
+        reason=verdict.reason,
+        place=place,
+        approver=verdict.approver,
+        parts=verdict.parts,
     )
 
 

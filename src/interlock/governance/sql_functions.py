@@ -107,7 +107,7 @@ row_count rpad schema sec_to_time second session_user sha sha1 sha2 soundex spac
 st_contains st_distance st_distance_sphere st_geomfromtext st_intersects st_length st_within st_x st_y std str_to_date
 strcmp subdate substr substring_index subtime system_user sysdate time time_format time_to_sec timediff timestamp
 timestampadd timestampdiff to_base64 to_days to_seconds truncate ucase uncompress compress unhex unix_timestamp user
-utc_date utc_time utc_timestamp uuid uuid_short uuid_to_bin version week weekday weekofyear weight_string year
+xor utc_date utc_time utc_timestamp uuid uuid_short uuid_to_bin version week weekday weekofyear weight_string year
 yearweek
 """
 
@@ -202,11 +202,11 @@ HOMES: Mapping[str, frozenset[str]] = {"postgres": frozenset({"pg_catalog"}), "b
 
 #: Words that a parenthesis may follow without a call: keywords of queries and names of types.
 BEFORE_PARENTHESIS = _split("""
-all and any apply array as asc between by case conflict cross cube desc distinct div else end escape except exists
+against all and any apply at before array as asc between by case conflict cross cube desc distinct div else end escape except exists
 explain filter for format from full group having ilike in inner intersect is join lateral left like limit materialized
 mod not offset on only or order outer over partition percent pivot qualify recursive regexp repeatable returning right
-rlike rollup row rows search select separator set sets similar some struct system table tablesample then to top union
-unnest unpivot using values when where window with within xor bernoulli block index key option
+rlike rollup row rows select separator set sets similar some struct system table tablesample then to top union
+unnest unpivot using values when where window with within bernoulli block index key option
 
 bigint binary bit bpchar char character datetime datetime2 datetimeoffset dec decimal double float float4 float8
 halfvec int int2 int4 int8 integer interval mediumint nchar number numeric nvarchar precision real signed smallint

@@ -35,7 +35,7 @@ class Admission:
         digest: Tells same work from different work.
         flow: The shape of the work.
         routed: Who gets it, and why.
-        nobody: Whether none of them has what it needs.
+        missing: What those who lack a key need: names of environment variables.
     """
 
     task: Task
@@ -45,11 +45,17 @@ class Admission:
     digest: str
     flow: Literal["task", "hybrid"]
     routed: RunRouted
-    nobody: bool
+    missing: tuple[str, ...]
 
     @classmethod
     def of(
-        cls, task: Task, run_id: str | None, decided: Route, available: Callable[[str], bool], others: Iterable[str]
+        cls,
+        task: Task,
+        run_id: str | None,
+        decided: Route,
+        available: Callable[[str], bool],
+        others: Iterable[str],
+        variable: Callable[[str], str],
     ) -> Admission:
         """Give a routed task its ids and its crew.
 
@@ -69,7 +75,8 @@ class Admission:
         else:
             crew = [decided.platform]
         routed = RunRouted(platform=decided.platform, candidates=crew, reasons=reasons)
-        nobody = not all(available(name) for name in crew)
+        lacking = [name for name in dict.fromkeys(crew) if not available(name)]
+        missing = tuple(dict.fromkeys(variable(name) for name in lacking))
         flow: Literal["task", "hybrid"] = "hybrid" if decided.platform == HYBRID else "task"
         return cls(
             task=task,
@@ -79,7 +86,7 @@ class Admission:
             digest=digest,
             flow=flow,
             routed=routed,
-            nobody=nobody,
+            missing=missing,
         )
 
 
@@ -149,10 +156,13 @@ def _at_the_door(admission: Admission, verdict: Verdict) -> list[Fact]:
             path="", question_id=question, about="approval", says=verdict.reason, approver=verdict.approver
         )
         return [asked, RunWaiting(reason="person", ref=question, says=verdict.reason)]
-    if admission.nobody:
+    if admission.missing:
+        # Whoever has no key at all may begin with either vendor's.
+        usual = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
+        wanted = sorted(usual if usual & set(admission.missing) else set(admission.missing))
         error = AuthenticationError(
-            "No model provider is ready: there is no API key.",
-            "Set OPENAI_API_KEY or ANTHROPIC_API_KEY, or see it work without one: `interlock demo`.",
+            f"{admission.routed.platform} is not ready: there is no API key.",
+            f"Set {' or '.join(wanted)}, or see it work without one: `interlock demo`.",
         )
         return [RunFinished(status="failed", failure=failure_of(error))]
     return []

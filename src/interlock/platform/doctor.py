@@ -123,8 +123,8 @@ def check_keys(settings: Settings) -> list[Check]:
 
 
 async def check_providers(settings: Settings, house: House) -> list[Check]:
-    """Whether the providers that have a key answer; asks for the list of models, which costs nothing."""
-    names = [name for name in settings.providers if name in settings.keys]
+    """Whether the providers that can be used answer; asks for the list of models, which costs nothing."""
+    names = [name for name, found in settings.providers.items() if name in settings.keys or not found.key_env]
     return list(await asyncio.gather(*(_ping(name, house) for name in names)))
 
 

@@ -164,9 +164,11 @@ class Platform:
         house = self._house()
         run_id = await self.find(run_id)
         run = await house.engine.load(run_id)
+        if in_doubt is not None:  # an answer counts, also where this process cannot go on with the run
+            await house.engine.answer(run, in_doubt, by=by or "someone")
         for name in run.routed.candidates if run.routed and run.status is not TaskStatus.COMPLETED else ():
             house.agent(name)
-        await house.engine.resume(run_id, by=by or "someone", answer=in_doubt)
+        await house.engine.resume(run_id, by=by or "someone")
         return result_of(run, await house.engine.wait(run_id))
 
     async def _run(self, admission: Admission) -> TaskResult:
@@ -371,18 +373,25 @@ class Platform:
         """
         grace = self._settings.limits.shutdown_grace if grace is None else grace
         if self._portal is not None:
-            portal, self._portal = self._portal, None
-            await asyncio.to_thread(portal.close, lambda: self._close_house(grace))
+            await asyncio.to_thread(self._close_portal, grace)
         await self._close_house(grace)
         self._houses.clear()
         if self._journal is not None:
             journal, self._journal = self._journal, None
             await journal.close()
-        await asyncio.to_thread(self._telemetry.close)
+        if self._telemetry.tracing is not None:
+            await asyncio.to_thread(self._telemetry.close)
 
     def close_sync(self) -> None:
         """The same as `close`, for code without an event loop."""
+        # Called at the interpreter's exit too, when no new thread can be had: the portal is closed from this one.
+        self._close_portal(self._settings.limits.shutdown_grace)
         in_private_loop(self.close)
+
+    def _close_portal(self, grace: float) -> None:
+        portal, self._portal = self._portal, None
+        if portal is not None:
+            portal.close(lambda: self._close_house(grace))
 
     async def _close_house(self, grace: float) -> None:
         house = self._houses.pop(asyncio.get_running_loop(), None)
@@ -423,7 +432,7 @@ class Platform:
         with self._telemetry.span("route", "routing") as span:
             decided = self._route(task, pure=False)
             span.set(platform=decided.platform)
-        return Admission.of(task, run_id, decided, self._available, self._others())
+        return Admission.of(task, run_id, decided, self._available, self._others(), self._settings.variable_of)
 
     def _route(self, task: Task, *, pure: bool) -> Route:
         return route(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from interlock.engine.drive import End
@@ -115,7 +114,7 @@ def _finished(run: Run, finished: RunFinished) -> TaskResult:
         stages=finished.stages,
         cost=micros_to_usd(finished.cost_micros),
         cost_text=micros_to_text(finished.cost_micros),
-        usage=asdict(finished.usage),
+        usage=finished.usage.to_json(),
         guardrail=finished.guardrail,
         approval_id=None,
     )
@@ -136,7 +135,7 @@ def _waiting(run: Run, waiting: RunWaiting) -> TaskResult:
         stages={},
         cost=micros_to_usd(run.cost_micros),
         cost_text=micros_to_text(run.cost_micros),
-        usage=asdict(run.usage),
+        usage=run.usage.to_json(),
         guardrail=next((gate.rule for gate in run.gates if gate.effect == "approval"), None),
         approval_id=waiting.ref if person else None,
     )

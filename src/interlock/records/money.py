@@ -36,6 +36,10 @@ class Usage:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
+    def to_json(self) -> dict[str, int]:
+        """The figures as a JSON object."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,

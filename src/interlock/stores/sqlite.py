@@ -59,6 +59,7 @@ class SqliteJournal:
         self._path = Path(path) if path is not None else None
         self._patience = patience
         self._queries = queries()
+        self._pid = getpid()
         self._owner = f"p{getpid()}-{secrets.token_hex(6)}"
         self._connection = open_writer(self._path, patience)
         self._alive = self._come_alive()
@@ -78,6 +79,7 @@ class SqliteJournal:
 
     def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
         """See `Journal.append`."""
+        self._check_same_process()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._writer.submit(Append(future, run_id, facts, [encode(fact) for fact in facts], claim))
         return future
@@ -148,7 +150,8 @@ class SqliteJournal:
         self._closed = True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer.submit(GiveBack(future, self._owner))
-        await asyncio.to_thread(self._writer.close)
+        # Joined here and not in a thread of its own: at the interpreter's exit there are no more threads to be had.
+        self._writer.close()
         with contextlib.suppress(StoreFailed):  # then the lock file tells that nobody drives them any more
             await future
         if self._readers is not None:
@@ -167,15 +170,29 @@ class SqliteJournal:
             assert folder is not None
             raise explain_os(error, folder) from error
 
+    def _check_same_process(self) -> None:
+        """SQLite connections and threads do not survive a fork; using them would hang or harm the file."""
+        if getpid() != self._pid:
+            raise StoreFailed(
+                "This journal was opened before the process was forked.",
+                "Open the platform in the child process, or start processes with `spawn`.",
+                code="store.forked",
+            )
+
     async def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:
             raise StoreFailed("The journal is closed.", "Open the platform again.", code="store.closed")
+        self._check_same_process()
         loop = asyncio.get_running_loop()
         if self._readers is None:
             future: asyncio.Future[T] = loop.create_future()
             self._writer.submit(_Ask(future, ask))
             return await future
-        return await loop.run_in_executor(self._readers, self._read_with, ask)
+        try:
+            reading = loop.run_in_executor(self._readers, self._read_with, ask)
+        except RuntimeError as error:  # the interpreter is on its way out and gives no more threads
+            raise StoreFailed("The journal is closed.", "Open the platform again.", code="store.closed") from error
+        return await reading
 
     def _read_with(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         try:

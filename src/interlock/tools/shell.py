@@ -92,7 +92,7 @@ class ShellTool:
             ToolFailed: code `tool.arguments`: it is not one simple command, or there is no such program.
         """
         refuse_unknown("shell", arguments, _PARAMETERS["properties"])
-        argv = _read_arguments(arguments)
+        argv = _hardened(_read_arguments(arguments))
         name, program = self._look_up(argv[0])
         found = {"argv": [name, *argv[1:]], "program": program, "cwd": self.cwd}
         return act_for(caller, "command", name, found, cwd=self.cwd)
@@ -169,6 +169,20 @@ def read_command(text: str) -> list[str]:
     if _ASSIGNMENT.match(words[0]):
         raise ValueError(f"{words[0][:100]!r} sets a variable: {_ONE_SIMPLE}")
     return words
+
+
+def _hardened(argv: list[str]) -> list[str]:
+    """The command with what keeps git from running programs a repository names for showing differences.
+
+    It is part of the act, so that what is judged and shown is still exactly what is run.
+    """
+    if argv[0].rpartition("/")[2] != "git":
+        return argv
+    at = next((at for at, word in enumerate(argv) if at and not word.startswith("-")), 0)
+    if not at or argv[at] not in _SHOWS_DIFFERENCES:
+        return argv
+    end = argv.index("--", at) if "--" in argv[at:] else len(argv)
+    return [*argv[:end], *(word for word in _NO_PROGRAMS if word not in argv), *argv[end:]]
 
 
 def _read_arguments(arguments: Mapping[str, Any]) -> list[str]:
@@ -270,12 +284,18 @@ _QUIET = {
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_COUNT": "3",
     "GIT_CONFIG_KEY_0": "core.fsmonitor",
     "GIT_CONFIG_VALUE_0": "false",
     "GIT_CONFIG_KEY_1": "core.hooksPath",
     "GIT_CONFIG_VALUE_1": "/dev/null",
+    # A directory in the workspace that looks like a repository is not taken for one.
+    "GIT_CONFIG_KEY_2": "safe.bareRepository",
+    "GIT_CONFIG_VALUE_2": "explicit",
 }
+
+_SHOWS_DIFFERENCES = frozenset({"diff", "log", "show"})
+_NO_PROGRAMS = ("--no-ext-diff", "--no-textconv")
 
 _ABOUT = (
     "Run one program in the workspace and get its exit code and output. There is no shell: no pipes, redirections, "

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 #: What tree-sitter may not find in a text we believe to understand.
 _ODD = (
     "command_substitution process_substitution function_definition declaration_command unset_command test_command "
-    "arithmetic_expansion expansion array subscript"
+    "arithmetic_expansion array subscript"
 )
 
 

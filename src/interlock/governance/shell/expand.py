@@ -156,7 +156,24 @@ def texts(word: Word, known: Mapping[str, str]) -> list[str]:
             value = _value(text, known, joined, quoted=kind == "value")
             pattern = pattern or isinstance(value, Pattern)
             joined += value.translate(_SHIFTED)
-    return [_finished(one, pattern) for one in _braces(joined)]
+    return [_finished(one, pattern) for one in _spread(word, joined)]
+
+
+def _spread(word: Word, joined: str) -> list[str]:
+    """The words the braces in a word make of it. Where bash has ideas of its own, nothing is understood."""
+    if "{}" in joined and ("," in joined or ".." in joined):
+        raise NotUnderstood("empty braces together with others")
+    found = _braces(joined)
+    if len(found) == 1 and found[0] == joined:
+        return found
+    kinds = {kind for kind, _ in word.pieces}
+    quoted = "".join(text for kind, text in word.pieces if kind == "quoted")
+    # Braces come before variables: `$a{b,c}` is `$ab $ac`.
+    if "variable" in kinds or any(char in quoted for char in "{},"):
+        raise NotUnderstood("braces together with a variable, quotes or other braces")
+    if "" in found and kinds != {"bare"}:
+        raise NotUnderstood("braces that come to an empty word")
+    return [one for one in found if one]
 
 
 def _finished(text: str, pattern: bool) -> str:

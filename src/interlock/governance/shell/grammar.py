@@ -12,7 +12,7 @@ MAX_DEPTH = 16
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(=|\+=|\[)", re.ASCII)
 #: Words that begin a construct which is not read at all.
-_FOREIGN = frozenset({"function", "select", "coproc", "[[", "time"})
+_FOREIGN = frozenset({"function", "select", "coproc", "[["})
 #: Words that may not stand where a command begins.
 _INNER = frozenset({"then", "else", "elif", "fi", "do", "done", "esac", "in", "}"})
 _SEPARATORS = frozenset({";", "&", "\n"})
@@ -127,7 +127,7 @@ class _Reader:
                 return tuple(found)
 
     def ended(self, ends: frozenset[str]) -> bool:
-        return self.kind == "end" or self.kind in ends or self.reserved() in ends - {""}
+        return self.kind == "end" or self.kind in ends or self.reserved() in ends
 
     def pipeline(self) -> Pipeline:
         if self.reserved() == "!":
@@ -142,8 +142,6 @@ class _Reader:
     def command(self) -> Simple | Group:
         word = self.reserved()
         if self.kind != "(" and word not in _COMPOUND:
-            if word in _FOREIGN or word in _INNER or word == "!":
-                raise NotUnderstood(f"`{word}` in this place")
             return self.simple()
         self.depth += 1
         if self.depth > MAX_DEPTH:
@@ -175,6 +173,11 @@ class _Reader:
                     words.append(word)
         if not words:
             raise NotUnderstood("a line without a command, or a variable that is set for later")
+        if words[0].bare in _RESERVED:
+            raise NotUnderstood(f"`{words[0].bare}` in this place")
+        if words[0].bare == "time" and len(words) > 1 and (words[1].bare in _RESERVED or _assignment(words[1])):
+            # After this one keyword that looks like a program, the shell expects a command and not just words.
+            raise NotUnderstood("`time` before something that is no program")
         self.names.append((words[0].start, words[0].end))
         return Simple(tuple(words), tuple(assignments), tuple(redirections))
 
@@ -287,6 +290,7 @@ _COMPOUND = {
     "for": _Reader.each,
     "case": _Reader.case,
 }
+_RESERVED = _FOREIGN | _INNER | _COMPOUND.keys() | {"!"}
 
 
 def _assignment(word: Word) -> tuple[str, Word] | None:

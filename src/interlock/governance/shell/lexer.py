@@ -254,7 +254,8 @@ class _Lexer:
         raise NotUnderstood("a substitution or a parameter whose value is not known")
 
     def _ansi(self) -> Piece:
-        text, self.at, kept = self.text, self.at + 2, []
+        text, kept = self.text, list[str]()
+        self.at += 2
         while self.at < len(text):
             char = text[self.at]
             if char == "'":
@@ -270,7 +271,7 @@ class _Lexer:
         raise NotUnderstood("a quote is not closed")
 
     def _double(self, pieces: list[Piece]) -> None:
-        text, kept = self.text, []
+        text, kept = self.text, list[str]()
         self.at += 1
         while self.at < len(text):
             char = text[self.at]

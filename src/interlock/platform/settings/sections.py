@@ -244,6 +244,12 @@ class Settings:
         provider = self.providers.get(found.provider) if found else None
         return found is not None and provider is not None and (not provider.key_env or found.provider in self.keys)
 
+    def variable_of(self, agent: str) -> str:
+        """The environment variable that holds the key an agent needs; OpenAI's where nobody knows the agent."""
+        found = self.agents.get(agent)
+        provider = self.providers.get(found.provider) if found else None
+        return (provider.key_env if provider else None) or "OPENAI_API_KEY"
+
     def entries(self) -> list[tuple[str, Any, str]]:
         """Every dotted key with its JSON value and its origin; of API keys only whether they are set."""
         told = [(dotted(key), _plain(value)) for key, value in leaves(self)]

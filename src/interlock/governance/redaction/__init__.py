@@ -1,0 +1,7 @@
+"""Redaction: secrets and personal data leave no text, in plain or encoded, whole or in pieces."""
+
+from __future__ import annotations
+
+from interlock.governance.redaction.redactor import Redactor, redact
+
+__all__ = ["Redactor", "redact"]
