@@ -343,7 +343,7 @@ class Drive:
         timeout = (self.run.admitted.task.get("timeout") if self.run.admitted else None) or math.inf
         if timeout == math.inf:
             return
-        left = timeout - self._active_seconds()
+        left = timeout - (self._active_seconds() - self.run.forgiven_seconds)
         self.deadline = self.clock.now() + left
         if left > 0:
             self._deadline_alarm = self.clock.call_later(left, lambda: self.stop("deadline"))

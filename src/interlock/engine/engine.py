@@ -14,7 +14,7 @@ from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.dispatch import EmbeddedDispatch
 from interlock.engine.drive import Drive, Flow, Tools
 from interlock.engine.ear import Ear
-from interlock.engine.looks import driver_elsewhere, due, parked_by
+from interlock.engine.looks import driver_elsewhere, due, left_parked, parked_by
 from interlock.engine.observer import Observer, Silence
 from interlock.engine.outcome import End
 from interlock.engine.settings import EngineSettings as EngineSettings
@@ -248,9 +248,10 @@ class Engine:
         return len(self._live)
 
     async def recover(self) -> list[str]:
-        """Take up the runs whose driver died, and say which."""
+        """Take up the runs whose driver died, was shut down, or is not there to hear their timer; and say which."""
         self._ear.listen()
         rows = await self._journal.runs(Query(orphaned=True, limit=10_000))
+        rows += await left_parked(self._journal)
         for row in rows:
             self._send(row.run_id, row.priority)
         following = await self._submit_due()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from interlock.records.fact import RunWaiting
+from interlock.records.task import TaskStatus
 from interlock.stores.journal import Journal, Query, RunRow
 
 #: So many are brought back at once at most; the others a moment later.
@@ -27,6 +29,19 @@ async def due(journal: Journal, now: float, parked_by: str) -> tuple[list[RunRow
     found = {row.run_id for row in rows}
     later = [row.wake_at for row in waiting if row.run_id not in found]
     return rows, later[0] if later else None
+
+
+async def left_parked(journal: Journal) -> list[RunRow]:
+    """Runs that nobody will bring back: their timer's owner is gone, or the process was shut down under them."""
+    rows = await journal.runs(Query(status=(TaskStatus.WAITING,), limit=10_000))
+    gone = [row for row in rows if row.parked_by != journal.owner and not row.parker_alive]
+    found = []
+    for row in gone:
+        facts = await journal.read(row.run_id, after=row.seq - 1)
+        last = facts[-1].fact if facts else None
+        if row.wake_at is not None or (isinstance(last, RunWaiting) and last.reason == "shutdown"):
+            found.append(row)
+    return found
 
 
 async def parked_by(journal: Journal, run_id: str, owner: str) -> bool:

@@ -202,11 +202,12 @@ HOMES: Mapping[str, frozenset[str]] = {"postgres": frozenset({"pg_catalog"}), "b
 
 #: Words that a parenthesis may follow without a call: keywords of queries and names of types.
 BEFORE_PARENTHESIS = _split("""
-against all and any apply at before array as asc between by case conflict cross cube desc distinct div else end escape except exists
-explain filter for format from full group having ilike in inner intersect is join lateral left like limit materialized
-mod not offset on only or order outer over partition percent pivot qualify recursive regexp repeatable returning right
-rlike rollup row rows select separator set sets similar some struct system table tablesample then to top union
-unnest unpivot using values when where window with within bernoulli block index key option
+against all and any apply at before array as asc between by case conflict cross cube desc distinct div else end escape
+except exists explain filter for format from full group having ilike in inner intersect is join lateral left like
+limit materialized mod not offset on only or order outer over partition percent pivot qualify recursive regexp
+repeatable returning right rlike rollup row rows select separator set sets similar some struct system table
+tablesample then to top union unnest unpivot using values when where window with within bernoulli block index key
+option
 
 bigint binary bit bpchar char character datetime datetime2 datetimeoffset dec decimal double float float4 float8
 halfvec int int2 int4 int8 integer interval mediumint nchar number numeric nvarchar precision real signed smallint

@@ -23,7 +23,7 @@ _UNSAFE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u1680\u180e\u2000-\u200f"
     r"\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]|\r(?!\n)"
 )
-_EXECUTABLE = re.compile(r"/\*M?!")
+_EXECUTABLE = re.compile(r"/\*M?!", re.IGNORECASE)
 
 
 class UnreadableSql(Exception):

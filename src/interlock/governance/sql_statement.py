@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from interlock.governance.sql_functions import BEFORE_PARENTHESIS, HOMES, SECRET_TABLES
 from interlock.governance.sql_lexer import Piece, read_pieces
+from interlock.governance.sql_parse import BlockedSql, one_statement, parse
 from interlock.tools.result import clean
 
 if TYPE_CHECKING:
     from sqlglot import exp
-    from sqlglot.tokens import Token, TokenType
 
 #: The words a statement of a kind may begin with, and what the parser makes of the whole.
 FIRST_WORDS: Mapping[str, frozenset[str]] = {
@@ -56,11 +56,19 @@ JSONKeyValue FormatJson JSONColumnDef JSONSchema JSONValue JSONExtractQuote Open
 OverflowTruncateBehavior TranslateCharacters CharacterSet XMLNamespace Pseudocolumn TableColumn Variadic
 PositionalColumn WithOperator Collate
 """)
-_WRITING = _split("Insert Update Delete Schema Returning OnConflict")
+#: What belongs to kinds of statements that write.
+_WRITING: Mapping[str, frozenset[str]] = {
+    "Insert": frozenset({"insert"}),
+    "Schema": frozenset({"insert"}),
+    "OnConflict": frozenset({"insert"}),
+    "Update": frozenset({"update"}),
+    "Delete": frozenset({"delete"}),
+    "Returning": frozenset({"insert", "update", "delete"}),
+}
 
 #: What the parser knows as a function by itself and what does more than compute, whatever it is called.
 _HARMFUL = _split("""
-NextValueFor ReadCSV ReadParquet ToFile DynamicIdentifier Secret Columns NetFunc Generator Predict VectorSearch
+NextValueFor ReadCSV ReadParquet ToFile DynamicIdentifier Secret Columns Generator Predict VectorSearch
 FeaturesAtTime GenerateEmbedding GenerateText GenerateTable GenerateBool GenerateInt GenerateDouble MLForecast
 AIForecast MLTranslate AIClassify AIEmbed AISimilarity AIGenerate AIAgg AISummarizeAgg
 """)
@@ -79,32 +87,12 @@ _LIKE_KEYWORDS: Mapping[str, frozenset[str]] = {
 
 #: In T-SQL no semicolon is needed: these reserved words start a statement wherever they stand.
 _TSQL_STARTERS = _split("""
-alter backup begin break bulk checkpoint close commit continue create dbcc deallocate declare delete deny disable drop
-dump enable exec execute goto grant insert kill load merge open print raiserror readtext reconfigure restore return
+alter backup begin break bulk checkpoint close commit continue create dbcc deallocate declare delete deny drop
+dump exec execute goto grant insert kill load merge open print raiserror readtext reconfigure restore return
 revert revoke rollback save set setuser shutdown truncate update updatetext use waitfor while writetext
 """)
 #: T-SQL hints on tables that take no locks.
 _QUIET_HINTS = _split("nolock readuncommitted readcommitted readcommittedlock readpast snapshot noexpand forceseek")
-#: Deepest nesting of what the parser is slow at: brackets, types as in `date(date(...))`, dotted names, and these.
-_MAX_SLOW_DEPTH = 5
-_SLOW = frozenset({"div0", "div0null", "if"})
-#: The parser's tokens for what has quotes.
-_QUOTED = _split("""
-STRING NATIONAL_STRING RAW_STRING HEREDOC_STRING UNICODE_STRING BYTE_STRING BIT_STRING HEX_STRING IDENTIFIER
-""")
-
-
-class BlockedSql(Exception):
-    """A statement is refused.
-
-    Args:
-        rule: The rule's name.
-        reason: The sentence for people.
-    """
-
-    def __init__(self, rule: str, reason: str) -> None:
-        super().__init__(reason)
-        self.rule, self.reason = rule, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +117,12 @@ def check_statement(text: str, dialect: str, allowance: Allowance) -> str:
         BlockedSql: it may not run.
         UnreadableSql, sqlglot.errors.SqlglotError: it cannot be read; it may not run either.
     """
-    pieces = _one_statement(read_pieces(text, dialect))
+    pieces = one_statement(read_pieces(text, dialect))
     start = _explained(pieces)
     if start:
-        text, pieces = text[pieces[start].start :], read_pieces(text[pieces[start].start :], dialect)
+        return check_statement(text[pieces[start].start :], dialect, allowance)
     _check_words(pieces, dialect, allowance)
-    root = _parse(text, pieces, dialect)
+    root = parse(text, pieces, dialect)
     kind = next((kind for kind in allowance.statements if type(root).__name__ in _ROOTS[kind]), None)
     if kind is None or (type(root).__name__ == "Select" and not root.expressions):
         _refuse_kind(allowance)
@@ -143,16 +131,6 @@ def check_statement(text: str, dialect: str, allowance: Allowance) -> str:
         _check_node(node, dialect, allowance)
     _check_calls(pieces, nodes, dialect, allowance)
     return kind
-
-
-def _one_statement(pieces: list[Piece]) -> list[Piece]:
-    while pieces and pieces[-1].value == ";" and pieces[-1].kind == "sign":
-        pieces.pop()
-    if not pieces:
-        raise BlockedSql("sql.statement", "There is no statement.")
-    if any(piece.value == ";" and piece.kind == "sign" for piece in pieces):
-        raise BlockedSql("sql.several", "It holds more than one statement.")
-    return pieces
 
 
 def _explained(pieces: Sequence[Piece]) -> int:
@@ -183,64 +161,11 @@ def _check_words(pieces: Sequence[Piece], dialect: str, allowance: Allowance) ->
         raise BlockedSql("sql.several", f"{min(hidden).upper()} would start a second statement.")
 
 
-def _parse(text: str, pieces: Sequence[Piece], dialect: str) -> exp.Expr:
-    from sqlglot import Dialect, ErrorLevel, exp
-
-    speaker = Dialect.get_or_raise(dialect)
-    tokens = speaker.tokenize(text)
-    if not _agree(tokens, pieces, text):
-        raise BlockedSql("sql.unreadable", "Where its strings and comments end can be read in two ways.")
-    _refuse_slow(tokens, speaker.parser_class.TYPE_TOKENS)
-    trees = speaker.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, text)
-    found = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
-    if len(found) != 1:
-        raise BlockedSql("sql.several", "It must be one statement.")
-    return found[0]
-
-
-def _refuse_slow(tokens: Sequence[Token], types: Container[TokenType]) -> None:
-    """The parser reads some things twice at every level, and so its time doubles with each of them."""
-    levels: list[bool] = []
-    for at, token in enumerate(tokens):
-        if token.text in ("(", "["):
-            before, dot = tokens[max(at - 1, 0)], tokens[max(at - 2, 0)]
-            slow = before.token_type in types or before.text.lower() in _SLOW or dot.text == "."
-            levels.append(slow or token.text == "[")
-            if sum(levels) > _MAX_SLOW_DEPTH:
-                raise BlockedSql("sql.unreadable", "It is nested too deeply.")
-        elif token.text in (")", "]") and levels:
-            levels.pop()
-
-
-def _agree(tokens: Sequence[Token], pieces: Sequence[Piece], text: str) -> bool:
-    """Whether the parser's own reader sees the same strings and quoted names, and skips nothing but comments.
-
-    A token of the parser may be several pieces (`GROUP BY`, `->>`), but never begin inside of one.
-    """
-    tokens = [token for token in tokens if token.token_type.name != "SEMICOLON"]
-    starts = {piece.start for piece in pieces}
-    covered = [(token.start, token.end + 1) for token in tokens]
-    at = 0
-    for piece in pieces:
-        while at < len(covered) and covered[at][1] <= piece.start:
-            at += 1
-        if at == len(covered) or not covered[at][0] <= piece.start < piece.end <= covered[at][1]:
-            return False
-    ours = {(piece.start, piece.end) for piece in pieces if piece.kind in ("string", "name")}
-    theirs = {(token.start, token.end + 1) for token in tokens if _is_quoted(token, text)}
-    return ours == theirs and all(start in starts for start, _ in covered)
-
-
-def _is_quoted(token: Token, text: str) -> bool:
-    # Bits and hexadecimal numbers come with quotes (x'1F') and without (0x1F).
-    return token.token_type.name in _QUOTED and text[token.end] in "'\"`]$"
-
-
 def _check_node(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
     name = type(node).__name__
     if name in _CHECKS:
         _CHECKS[name](node, dialect, allowance)
-    if name in _READING or (name in _WRITING and allowance.statements != ("select",)):
+    if name in _READING or (name in _WRITING and _WRITING[name] & {*allowance.statements}):
         return
     from sqlglot import exp
 
@@ -250,7 +175,7 @@ def _check_node(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
         _refuse_call(name)
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc | exp.ParameterizedAgg):
         called = node.name.casefold()
-        if not any(call == called or call.endswith(f".{called}") for call in allowance.calls):
+        if called not in allowance.calls and not any(call.endswith(f".{called}") for call in allowance.calls):
             _refuse_call(node.name)
 
 
@@ -316,15 +241,29 @@ def _check_target(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
         raise BlockedSql("sql.everything", f"{type(node).__name__.upper()} without WHERE changes every row.")
 
 
+def _check_insert(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
+    replaces = node.args.get("overwrite") or (node.args.get("alternative") or "").upper() == "REPLACE"
+    if replaces and not {"update", "delete"} <= {*allowance.statements}:
+        raise BlockedSql("sql.statement", "It would replace what is there.")
+
+
+def _check_conflict(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
+    if node.expressions and "update" not in allowance.statements:
+        raise BlockedSql("sql.statement", "ON CONFLICT would change what is there.")
+
+
+def _check_with(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
+    if not any(type(node.this).__name__ in roots for roots in _ROOTS.values()):
+        raise BlockedSql("sql.construct", "WITH must name a query.")
+
+
 def _check_operator(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
     if not node.text("operator").startswith("pg_catalog."):
         raise BlockedSql("sql.function", "An operator of its own may do anything.")
 
 
 def _check_hints(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
-    if any(
-        hint.name.casefold() not in _QUIET_HINTS and type(hint).__name__ != "Anonymous" for hint in node.expressions
-    ):
+    if any(hint.name.casefold() not in _QUIET_HINTS for hint in node.expressions):
         raise BlockedSql("sql.lock", "A hint on a table takes a lock.")
 
 
@@ -344,10 +283,13 @@ def _check_equality(node: exp.Expr, dialect: str, allowance: Allowance) -> None:
 
 
 _CHECKS: Mapping[str, Callable[[exp.Expr, str, Allowance], None]] = {
+    "CTE": _check_with,
     "Column": _check_column,
     "Table": _check_table,
+    "Insert": _check_insert,
     "Update": _check_target,
     "Delete": _check_target,
+    "OnConflict": _check_conflict,
     "Operator": _check_operator,
     "WithTableHint": _check_hints,
     "PropertyEQ": _check_assignment,
@@ -389,7 +331,8 @@ def _column_lists(nodes: Sequence[exp.Expr]) -> Iterator[str]:
     from sqlglot import exp
 
     for node in nodes:
-        if isinstance(node, exp.TableAlias) and node.args.get("columns"):
-            yield node.name.casefold()
+        if isinstance(node, exp.TableAlias) and (columns := node.args.get("columns")):
+            if all(isinstance(column, exp.Identifier | exp.ColumnDef) for column in columns):
+                yield node.name.casefold()
         elif isinstance(node, exp.Schema) and isinstance(node.this, exp.Table):
             yield node.this.name.casefold()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from interlock.errors import UsageError
 from interlock.governance.sql_functions import DIALECTS, READING_FUNCTIONS
 from interlock.governance.sql_lexer import UnreadableSql
-from interlock.governance.sql_statement import FIRST_WORDS, Allowance, BlockedSql, check_statement
+from interlock.governance.sql_parse import BlockedSql
+from interlock.governance.sql_statement import FIRST_WORDS, Allowance, check_statement
 from interlock.records.verdict import Act, Effect, Verdict, strictest
 
 #: What a statement must read like in every one of, when nobody says which database it is for.
@@ -58,13 +59,12 @@ class SqlPolicy:
             raise _unusable(f"SqlPolicy does not know the dialect {self.dialect!r}.")
         if self.tables is None and set(self.statements) - {"select"}:
             raise _unusable("A SqlPolicy that lets agents write must name the tables.")
-        alone = {dialect: self._allowance(dialect) for dialect in READING_FUNCTIONS}
-        object.__setattr__(self, "_allowances", {**alone, "": self._allowance(*ANY_DIALECT)})
+        object.__setattr__(self, "_allowances", {dialect: self._allowance(dialect) for dialect in READING_FUNCTIONS})
 
-    def _allowance(self, *dialects: str) -> Allowance:
+    def _allowance(self, dialect: str) -> Allowance:
         return Allowance(
             statements=tuple(self.statements),
-            calls=frozenset(self.functions).union(*(READING_FUNCTIONS[dialect] for dialect in dialects)),
+            calls=READING_FUNCTIONS[dialect].union(self.functions),
             tables=None if self.tables is None else frozenset(self.tables),
         )
 
@@ -76,8 +76,8 @@ class SqlPolicy:
             dialect: What the database speaks; by default the policy's own. One that differs from it is blocked.
         """
         try:
-            dialects, allowance = self._spoken(dialect)
-            kinds = [check_statement(text, one, allowance) for one in dialects]
+            dialects = self._spoken(dialect)
+            kinds = [check_statement(text, one, self._allowances[one]) for one in dialects]
         except BlockedSql as blocked:
             return Verdict(effect=Effect.BLOCK, rule=blocked.rule, reason=blocked.reason)
         except UnreadableSql as error:
@@ -86,15 +86,12 @@ class SqlPolicy:
             return Verdict(effect=Effect.BLOCK, rule="sql.unreadable", reason=_UNREADABLE)
         return Verdict(effect=Effect.ALLOW, rule=f"sql.{kinds[0]}")
 
-    def _spoken(self, given: str | None) -> tuple[Sequence[str], Allowance]:
-        """The dialects a statement must be harmless in, and what is allowed there."""
+    def _spoken(self, given: str | None) -> Sequence[str]:
+        """The dialects a statement must be harmless in."""
         asked = {DIALECTS.get(name.casefold(), "") for name in (given, self.dialect) if name is not None}
-        if not asked:
-            return ANY_DIALECT, self._allowances[""]
         if len(asked) > 1 or "" in asked:
             raise BlockedSql("sql.dialect", "Statements for this kind of database are not judged here.")
-        spoken = asked.pop()
-        return (spoken,), self._allowances[spoken]
+        return tuple(asked) or ANY_DIALECT
 
 
 _SELECT_ONLY = SqlPolicy()

@@ -138,6 +138,7 @@ class Run:
     driver: str = ""
     starts: int = 0
     active_seconds: float = 0.0
+    forgiven_seconds: float = 0.0
     active_since: float | None = None
     steps: dict[str, StepRun] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
@@ -306,6 +307,7 @@ def _apply_wish(run: Run, fact: CancelAsked | PauseAsked | ResumeAsked) -> None:
 def _begin_again(run: Run) -> None:
     """A failed run goes on: what was given up is forgotten, and so is a wish that came after its end."""
     run.finished, run.finished_at, run.cancel = None, None, None
+    run.forgiven_seconds = run.active_seconds  # whoever tries again grants the task's whole timeout again
     run.steps = {path: step for path, step in run.steps.items() if step.status != "failed"}
 
 

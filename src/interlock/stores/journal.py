@@ -31,7 +31,8 @@ class Claim:
 class RunRow:
     """One line about a run: what lists, metrics and histories show without reading its facts.
 
-    `driver` is who holds the claim; `driven` whether that process is alive. `cost_micros` and `tokens` are
+    `driver` is who holds the claim; `driven` whether that process is alive; `parked_by`
+    who drove it when it began to wait, `parker_alive` whether that process still lives. `cost_micros` and `tokens` are
     final once the run has ended; `cost_micros` is None where a price is unknown.
     """
 
@@ -57,6 +58,7 @@ class RunRow:
     failure_says: str
     guardrail: str | None
     parked_by: str
+    parker_alive: bool
     driver: str
     driven: bool
     seq: int

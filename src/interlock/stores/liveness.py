@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import weakref
 from pathlib import Path
 
 
@@ -28,6 +29,9 @@ class Liveness:
             self._held = os.open(self._path(owner), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(self._held, f"{os.getpid()}\n".encode())
+            # A forked child shares the lock and would keep it after this process has died.
+            myself = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _let_go(myself()))
 
     def alive(self, owner: str) -> bool:
         """Whether the process that opened the journal under this name still lives."""
@@ -50,6 +54,12 @@ class Liveness:
             self._path(owner).unlink()
         return False
 
+    def let_go(self) -> None:
+        """In a forked child: close the lock's file without giving up the parent's lock."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
     def close(self) -> None:
         """Give this owner's lock back."""
         if self._held is not None and self._folder is not None:
@@ -61,3 +71,8 @@ class Liveness:
     def _path(self, owner: str) -> Path:
         assert self._folder is not None
         return self._folder / f"{owner}.lock"
+
+
+def _let_go(liveness: Liveness | None) -> None:
+    if liveness is not None:
+        liveness.let_go()

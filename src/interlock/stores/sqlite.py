@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import getpid
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,15 +107,11 @@ class SqliteJournal:
         """See `Journal.runs`."""
         sql, values = _listing(query)
         rows = await self._ask(lambda db: db.execute(sql, values).fetchall())
-        alive: dict[str, bool] = {}
-        found = []
-        for row in rows:
-            driver = row[len(COLUMNS) - 2]
-            if driver not in alive:
-                alive[driver] = bool(driver) and self._alive.alive(driver)
-            if not (query.orphaned and alive[driver]):
-                found.append(_run_row(row, driven=alive[driver]))
-        return found[: query.limit]
+        found = [_run_row(row) for row in rows]
+        owners = {row.driver for row in found} | {row.parked_by for row in found}
+        alive = {owner for owner in owners if owner and self._alive.alive(owner)}
+        found = [replace(row, driven=row.driver in alive, parker_alive=row.parked_by in alive) for row in found]
+        return [row for row in found if not (query.orphaned and row.driven)][: query.limit]
 
     async def watch(
         self, *, after: int | None = None, run_id: str = "", outside: bool = False
@@ -268,8 +264,8 @@ def _listing(query: Query) -> tuple[str, tuple[Any, ...]]:
     return f"SELECT {columns}, {seq} FROM runs {clause} ORDER BY {order} LIMIT ?", (*values, limit)
 
 
-def _run_row(row: Sequence[Any], *, driven: bool) -> RunRow:
+def _run_row(row: Sequence[Any]) -> RunRow:
     values = dict(zip((*COLUMNS, "seq"), row, strict=True))
     values.pop("fence")
     values["status"] = TaskStatus(values["status"])
-    return RunRow(**values, driven=driven)
+    return RunRow(**values, driven=False, parker_alive=False)

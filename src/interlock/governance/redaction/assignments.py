@@ -32,7 +32,8 @@ _NAME = re.compile(rb"(?:\w+ (?=key|token|secret|pass))?[A-Za-z0-9_.$-]+", re.IG
 _HEAD = rb"(?i)(" + _TWO_WORDS + rb"[A-Za-z0-9_.$-]*(?:" + KEYWORDS + rb")[A-Za-z0-9_.-]*)" + _CLOSES + _SEPARATOR
 #: Between the separator and the value: blanks, colours, emphasis, tags, string prefixes.
 _OPENS = re.compile(
-    rb"(?:[ \t]|\x1b\[[0-9;]*m|\*\*|__|%20|</?\w{1,10}>|\r?\n[ \t]+(?=[\"'])|\{\s*\"(?:value|plaintext)\"\s*:|[bfruBFRU]{1,2}(?=[\"']))*"
+    rb"(?:[ \t]|\x1b\[[0-9;]*m|\*\*|__|%20|</?\w{1,10}>|\r?\n[ \t]+(?=[\"'])|"
+    rb"\{\s*\"(?:value|plaintext)\"\s*:|[bfruBFRU]{1,2}(?=[\"']))*"
 )
 _LISTED = re.compile(rb",[ \t]*(.+)")
 _OPENING_QUOTE = re.compile(rb"\"\"\"|'''|" + _QUOTE)
@@ -41,13 +42,14 @@ _BARE = re.compile(rb"(?:[^\s\"'`<>\x1b;|\\]|\\(?![nrtu\"'\\]))+")
 _SHELL = re.compile(rb"(?:[^\s\x1b\\]|\\(?![nrtu\"'\\]))+")
 _SHELL_BEGINS = re.compile(rb"(?:^|\n|[\s;]|\\n|-e |export |ENV |set )$")
 _NEXT = re.compile(rb"&(?=[\w.%-]+=|amp;)|%26|%22|%0[AaDd]|&quot;|,(?=[\w\"'.-]+[=:]|$)|\)\s*[.,;{]?$")
-_NEXT_IN_QUERY = re.compile(rb"[&#,]|%26|%22|%0[AaDd]")
+_NEXT_IN_QUERY = re.compile(rb"[&,]|#(?=[\w-]*$)|%26|%22|%0[AaDd]")
 _TRAILING = rb",.)]}:*_"
+_RESOURCE = re.compile(rb"::$|\barn:[\w:/-]*:$")
 #: What looks random is at least so long.
 _LONG = re.compile(rb"[^\s,;<>]{16}")
 _SCHEME = re.compile(
-    rb"(?:bearer|basic|token|digest|api-?key|key|bot|negotiate|ntlm|hawk|oauth|ssws|shared ?key(?:lite)?|jwt|snyk|splunk|"
-    rb"geniekey|pat|mac|aws|aws4-hmac-sha256|sapisidhash|zoho-oauthtoken|klaviyo-api-key|gogs|private-token|session)"
+    rb"(?:bearer|basic|token|digest|api-?key|key|bot|negotiate|ntlm|hawk|oauth|ssws|shared ?key(?:lite)?|jwt|"
+    rb"snyk|splunk|geniekey|pat|mac|aws|aws4-hmac-sha256|sapisidhash|zoho-oauthtoken|klaviyo-api-key|gogs|private-token|session)"
     rb"(?:[ \t]+|%20|\+)",
     re.IGNORECASE,
 )
@@ -65,9 +67,9 @@ def find_assignments(raw: bytes) -> Iterator[Finding]:
         if start < done:
             continue
         name = _NAME.match(raw, start, end)
-        # `AWS::IAM::AccessKey` is a type of things, not the name of one.
-        typed = raw[max(0, start - 2) : start] == b"::"
-        named = promise(name.group().decode("latin-1")) if name and not typed else NOTHING
+        # `AWS::IAM::AccessKey` is a type of things, not the name of one; `arn:…:secret:x` is the name of one.
+        told = _RESOURCE.search(raw[max(0, start - 80) : start])
+        named = promise(name.group().decode("latin-1")) if name and not told else NOTHING
         if named.secrecy is Secrecy.NONE or (
             named.secrecy <= Secrecy.WEAK and not _LONG.search(raw, end - 1, end + 256)
         ):
@@ -90,10 +92,8 @@ def _value(raw: bytes, begins: int, head: Match, named: Named) -> Finding | None
     name, at = head.group(1), begins + head.end()
     before = raw[max(0, begins - 1) : begins]
     sure = head.start(2) >= 0 or (head.group(3) == b">" and before in (b"<", b":"))
-    if (
-        (sure
-        and raw[at : at + 1] == b":")
-        or (named.kind == "signature" and before not in (b"?", b"&") and not name.lower().startswith(b"x-"))
+    if (sure and raw[at : at + 1] == b":") or (
+        named.kind == "signature" and before not in (b"?", b"&") and not name.lower().startswith(b"x-")
     ):
         return None
     listed = None if sure else _LISTED.match(head.group(3))
@@ -121,13 +121,13 @@ def _value(raw: bytes, begins: int, head: Match, named: Named) -> Finding | None
     flag = name.startswith(b"-") and not listed
     if flag and value.startswith("-"):
         return None
-    hidden = convinces(value[:512], secrecy, quoted=bool(quote), shell=shell or flag, loose=not sure and not flag)
+    hidden = convinces(value, secrecy, quoted=bool(quote), shell=shell or flag, loose=not sure and not flag)
     return Finding(start, end, named.kind) if hidden else None
 
 
 def _phrase(raw: bytes, at: int, quote: bytes) -> Finding | None:
     """The words that stand for a wallet's key, up to the end of the quotation or line."""
-    line = _LINE.match(raw, at)
+    line = _LINE.match(raw, at, at + 512)
     start, end = _quoted(raw, at, quote) if quote else (at, line.end() if line else at)
     words = raw[start:end].split()
     return Finding(start, end, "phrase") if len(words) >= 12 and all(word.islower() for word in words) else None

@@ -34,7 +34,7 @@ def merge(found: Iterable[Finding], raw: bytes) -> list[Finding]:
     """Order findings and join those that overlap; markers that are already there stay whole.
 
     A finding that begins in a marker is none, one that reaches into it is cut there, and one that holds nothing but
-    markers is dropped, so that redacting twice changes nothing. Of overlapping findings, the one that was found first gives the kind.
+    markers is dropped, so that redacting twice changes nothing. Of findings that overlap, the first gives the kind.
 
     Args:
         found: Findings, the most certain first.

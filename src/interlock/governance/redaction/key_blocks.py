@@ -10,9 +10,22 @@ from interlock.governance.redaction.linear import linear
 _KIND = "private-key"
 #: No private key is longer than this, so that a begin without an end hides no more.
 LONGEST = 20_000
-_BEGIN = rb"-{3,5}(?: |%20|\+)?BEGIN(?: |%20|\+)(?:[A-Z0-9]+(?: |%20|\+))*?PRIVATE(?: |%20|\+)KEY(?:(?: |%20|\+)BLOCK)?(?: |%20|\+)?-{3,5}"
+_BLANK = rb"(?: |%20|\+)"
+_LABEL = (
+    _BLANK
+    + rb"(?:[A-Z0-9]+"
+    + _BLANK
+    + rb")*?PRIVATE"
+    + _BLANK
+    + rb"KEY(?:"
+    + _BLANK
+    + rb"BLOCK)?"
+    + _BLANK
+    + rb"?-{3,5}"
+)
+_BEGIN = rb"-{3,5}" + _BLANK + rb"?BEGIN" + _LABEL
 _SSH2 = rb"-{4} BEGIN SSH2 ENCRYPTED PRIVATE KEY -{4}"
-_END = rb"-{3,5}(?: |%20|\+)?END(?: |%20|\+)(?:[A-Z0-9]+(?: |%20|\+))*?PRIVATE(?: |%20|\+)KEY(?:(?: |%20|\+)BLOCK)?(?: |%20|\+)?-{3,5}"
+_END = rb"-{3,5}" + _BLANK + rb"?END" + _LABEL
 #: What stands between the lines of a key: line ends in any spelling, indentation, quotation marks, line numbers.
 _BETWEEN = rb"(?:[\s>|#*\"'+,;:]|\\+[nrt]|\\+\r?\n|%0[AaDd]|\d{1,4}[:|)] )"
 _LINE = rb"(?:[A-Za-z0-9+/]{16,}={0,2}|(?:Proc-Type|DEK-Info|Version|Comment|Subject|Hash|Charset):[^\n\\]{0,80})"

@@ -148,7 +148,7 @@ def _any_case(digits: bytes) -> bytes:
 
 
 def _base64(octets: bytes, shift: int) -> Form:
-    """The characters of a base64 text that depend on the value alone when it begins at `shift` bytes of a group of 3."""
+    """The characters of a base64 text that depend on the value alone when it begins `shift` bytes into a group."""
     coded = b64encode(b"\0" * shift + octets)
     first, last = -(-8 * shift // 6), 8 * (shift + len(octets)) // 6
     swapped = {b"+": rb"(?:[+-]|%2[Bb])", b"/": rb"(?:[/_]|%2[Ff]|\\/)"}
@@ -165,10 +165,8 @@ def _begun(form: Form) -> bytes:
     known = form[:_RECOGNISED]
     pattern = _HALF_ESCAPE
     for at, unit in enumerate(reversed(known)):
-        if at == 0 and len(form) > _RECOGNISED:
-            pattern = unit + rb".*"
-        else:
-            pattern = unit + b"(?:" + pattern + b")?"
+        endless = at == 0 and len(form) > _RECOGNISED
+        pattern = unit + (rb".*" if endless else b"(?:" + pattern + b")?")
     return pattern
 
 

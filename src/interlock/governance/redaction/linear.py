@@ -26,9 +26,17 @@ class Match(Protocol):
     def group(self, group: int = 0) -> bytes:
         """The bytes themselves."""
 
+    @property
+    def re(self) -> Pattern:
+        """The pattern."""
+
 
 class Pattern(Protocol):
     """What we use of a compiled pattern."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups it has."""
 
     def finditer(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> Iterator[Match]:
         """All matches, from left to right, not overlapping."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from interlock.governance.redaction.findings import Finding
 from interlock.governance.redaction.linear import linear
+from interlock.governance.redaction.names import words
 
 #: First digits and lengths of the card schemes in use. Longer cards are rarer than ids of 17 to 19 digits.
 _SCHEMES: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = (
@@ -35,8 +36,8 @@ _IBAN_LENGTHS = {
         "15": "NO", "16": "BE BI", "18": "DK FI FO GL NL SD FK", "19": "MK SI", "20": "AT BA EE KZ LT LU XK MN",
         "21": "CH HR LI LV", "22": "BG BH CR DE GB GE IE ME RS VA", "23": "AE IL IQ TL OM SO",
         "24": "AD CZ ES MD PK RO SA SE SK TN VG", "25": "LY PT ST", "26": "IS TR", "27": "FR GR IT MC MR SM DJ",
-        "28": "AL AZ BY CY DO GT HU LB NI PL SV", "29": "BR EG PS QA UA", "30": "JO KW MU YE", "31": "MT SC", "32": "LC",
-        "33": "RU",
+        "28": "AL AZ BY CY DO GT HU LB NI PL SV", "29": "BR EG PS QA UA", "30": "JO KW MU YE", "31": "MT SC",
+        "32": "LC", "33": "RU",
     }.items()
     for country in countries.split()
 }  # fmt: skip
@@ -44,9 +45,9 @@ _IBAN = rb"(?:\A|[^A-Za-z0-9])([A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-
 
 _PHONE_PLUS = rb"(?:\A|[^\w+.])(\+[1-9]\d{0,2}[ .-]?(?:\(0?\)[ ]?)?\(?\d{1,5}\)?(?:[ ./-]?\d{2,10}){1,5})"
 _PHONE_WORD = (
-    rb"(?i)(?:\b(?:tele)?phone|\btel|\bmobil(?:e|funk)?|\bcell(?:ular)?|\bcall(?:ed|ing)?|\bfax|\bsms|\btext|\bwhats ?app|"
-    rb"\bhandy|\btelefon|\bt(?:e|\xc3\xa9)l(?:e|\xc3\xa9)phone|\bm(?:o|\xc3\xb3)vil|\bcontact|\bdial|\bring|\bhotline|\breach|[_-]phone|[_-]tel|"
-    rb"[_-]mobile|phonenumber|phone_number|mobilenumber|\bmsisdn|\bph)"
+    rb"(?i)(?:\b(?:tele)?phone|\btel|\bmobil(?:e|funk)?|\bcell(?:ular)?|\bcall(?:ed|ing)?|\bfax|\bsms|\btext|"
+    rb"\bwhats ?app|\bhandy|\btelefon|\bt(?:e|\xc3\xa9)l(?:e|\xc3\xa9)phone|\bm(?:o|\xc3\xb3)vil|\bcontact|\bdial|\bring|"
+    rb"\bhotline|\breach|[_-]phone|[_-]tel|[_-]mobile|phonenumber|phone_number|mobilenumber|\bmsisdn|\bph)"
     rb"[\"'.:=#>* \t]{1,6}(?:(?:me|us|at|on|him|her|them|is|no|nr|number|num|to|the)\b[\"'.:=# \t]{1,4}){0,3}"
     rb"((?:\+|00)?\(?\d{1,5}\)?(?:[ ./-]{0,3}\(?\d{2,8}\)?){1,5})"
 )
@@ -64,8 +65,10 @@ _EMAIL = (
     rb"((?:[A-Za-z0-9\x80-\xff][A-Za-z0-9\x80-\xff-]*\.)+[A-Za-z\x80-\xff]{2,24})\b"
 )
 #: What looks like a top-level domain behind an `@` and is a file, a unit or a version.
-_NO_DOMAIN = frozenset(
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "css", "scss", "js", "mjs", "ts", "tsx", "jsx", "json", "py", "rb", "rs", "go", "java", "php", "md", "txt", "yml", "yaml", "toml", "lock", "sh", "service", "socket", "timer", "mount", "target", "slice", "scope", "device", "path", "swap", "local", "git", "latest", "next", "beta", "alpha", "rc", "canary", "svc", "internal", "localdomain", "lan", "html", "htm", "xml", "csv", "log", "conf", "cfg", "exe", "dll", "so", "zip", "gz", "tar", "whl", "jar"]
+_NO_DOMAIN = words(
+    "png jpg jpeg gif svg webp ico css scss js mjs ts tsx jsx json py rb rs go java php md txt yml yaml toml "
+    "lock sh service socket timer mount target slice scope device path swap local git latest next beta alpha "
+    "rc canary svc internal localdomain lan html htm xml csv log conf cfg exe dll so zip gz tar whl jar"
 )
 _MACHINE_ACCOUNTS = frozenset((b"git", b"hg", b"svn"))
 _REMOTE = re.compile(rb"(?:\b(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id)\b[^\n]{0,60}|[a-z]://)$")
@@ -116,18 +119,16 @@ def _cards(raw: bytes) -> Iterator[Finding]:
         start, end = match.span(1)
         shown = raw[start:end]
         digits = re.sub(rb"\D", b"", shown).decode()
-        if _PLAIN.match(shown):
-            lengths = [len(digits)]
-        else:
-            lengths = [len(digits), 16] if len(digits) > 16 else [len(digits)]
+        grouped = not _PLAIN.match(shown)
+        lengths = (len(digits), 16) if grouped and len(digits) > 16 else (len(digits),)
         length = next((n for n in lengths if is_card(digits[:n])), 0)
-        if length and not (_PLAIN.match(shown) and _NOT_A_CARD.search(raw[max(0, start - 24) : start])):
-            end = start + (19 if length == 16 and not _PLAIN.match(shown) else end - start)
+        if length and (grouped or not _NOT_A_CARD.search(raw[max(0, start - 24) : start])):
+            end = start + (19 if length == 16 and grouped else end - start)
             yield Finding(start, end, "card")
             at = end
         else:
             # Digits in front of a card number are not a part of it: look again behind the first group.
-            at = end if _PLAIN.match(shown) else start + 4
+            at = start + 4 if grouped else end
 
 
 def _accounts(raw: bytes) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from functools import cache
 
 from interlock.governance.redaction.findings import Finding
 from interlock.governance.redaction.linear import Pattern, linear
-from interlock.governance.redaction.values import is_placeholder, looks_random
+from interlock.governance.redaction.names import words
+from interlock.governance.redaction.values import UUID, is_placeholder, looks_random
 
 #: A token begins where a word begins, also behind an escape whose last letter touches it.
 _ESCAPE = rb"%[0-9A-Fa-f]{2}|\\+[nrtbf]|\\+u[0-9A-Fa-f]{4}|\x1b\[[0-9;]*m"
@@ -257,11 +258,18 @@ MARKED: tuple[tuple[bytes, str, str], ...] = (
 _HEX = frozenset("0123456789abcdef")
 #: Ids that services show to everybody have the form of tokens.
 _IDS = tuple(
-    ["msg_", "call_", "toolu_", "run_", "resp_", "thread_", "file_", "req_", "evt_", "chatcmpl-", "id_", "cus_", "org_", "user_", "item_", "step_", "asst_", "batch_", "price_", "prod_", "sub_", "txn_", "in_", "ch_", "pi_", "seti_", "pm_", "cs_", "acct_", "rs_", "fc_", "ws_", "vs_", "proj_", "trace_", "span_", "commit_", "sha_", "sha256_", "sha512_", "md5_", "hash_", "digest_", "integrity_", "cache_", "build_", "image_", "img_", "layer_", "node_", "uuid_", "ref_", "v1_", "v2_", "v3_", "block_", "tx_"]
+    words(
+        "msg_ call_ toolu_ run_ resp_ thread_ file_ req_ evt_ chatcmpl- id_ cus_ org_ user_ item_ step_ asst_ "
+        "batch_ price_ prod_ sub_ txn_ in_ ch_ pi_ seti_ pm_ cs_ acct_ rs_ fc_ ws_ vs_ proj_ trace_ span_ commit_ "
+        "sha_ sha256_ sha512_ md5_ hash_ digest_ integrity_ cache_ build_ image_ img_ layer_ node_ uuid_ ref_ v1_ "
+        "v2_ v3_ block_ tx_"
+    )
 )
 #: Kinds whose forms could be something else, so that the rest must look random.
-_DOUBTFUL = frozenset(
-    ["openai-key", "model-key", "cloud-key", "mail-token", "message-token", "crm-token", "payment-key", "saas-token", "token", "vault-token", "registry-token", "huggingface-token", "telegram-token", "wallet-key", "discord-token", "build-token", "aws-session", "google-code", "azure-key", "github-token", "gitlab-token", "monitoring-token"]
+_DOUBTFUL = words(
+    "openai-key model-key cloud-key mail-token message-token crm-token payment-key saas-token token vault- "
+    "token registry-token huggingface-token telegram-token wallet-key discord-token build-token aws-session "
+    "google-code azure-key github-token gitlab-token monitoring-token"
 )
 
 
@@ -297,8 +305,8 @@ def find_tokens(raw: bytes) -> Iterator[Finding]:
         start = head.start(1)
         match = _all().match(raw, start, start + _LONGEST) if start >= done else None
         if match is not None:
+            kind = _classify(match.group())
             token = match.group().rstrip(b".-")
-            kind = _classify(token)
             if _is_real(token.decode("latin-1"), kind):
                 done = start + len(token)
                 yield Finding(start, done, kind)
@@ -326,4 +334,4 @@ def _is_real(token: str, kind: str) -> bool:
         body = token.replace("_", "-").rpartition("-")[2]
         is_id = token.startswith(_IDS) or set(body) <= _HEX
         return looks_random(body, 16) and not (kind == "opaque-token" and is_id)
-    return kind not in _DOUBTFUL or looks_random(token, 16)
+    return kind not in _DOUBTFUL or looks_random(token, 16) or UUID.search(token) is not None

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from interlock.governance.redaction.assignments import find_assignments
+from interlock.governance.redaction.command_lines import find_in_command_lines
 from interlock.governance.redaction.decoding import find_encoded
 from interlock.governance.redaction.findings import Finding, merge
 from interlock.governance.redaction.key_blocks import find_key_blocks
@@ -25,7 +26,14 @@ from interlock.governance.redaction.values import convinces, is_placeholder
 Rule = Callable[[bytes], Iterable[Finding]]
 
 #: What is looked for in every text, the most certain first.
-DEFAULT_RULES: tuple[Rule, ...] = (find_tokens, find_key_blocks, find_in_places, find_assignments, find_personal)
+DEFAULT_RULES: tuple[Rule, ...] = (
+    find_tokens,
+    find_key_blocks,
+    find_in_places,
+    find_in_command_lines,
+    find_assignments,
+    find_personal,
+)
 #: What is looked for in decoded base64 as well.
 _IN_ENCODED: tuple[Rule, ...] = (find_tokens, find_key_blocks)
 #: A replacement can uncover another finding; this often we look again.
@@ -80,8 +88,6 @@ class Redactor:
             if not findings:
                 break
             raw = self.replace(raw, findings)
-        else:
-            return raw.decode("utf-8", "surrogatepass")
         return raw.decode("utf-8", "surrogatepass")
 
     def redact_json(self, value: Any) -> Any:
@@ -98,8 +104,8 @@ class Redactor:
 
     def find(self, raw: bytes) -> list[Finding]:
         """What is secret in a text, from left to right, without overlaps."""
-        certain = self._certain(raw)
-        return merge(chain(certain, *(rule(raw) for rule in self._rules), find_encoded(raw, self._in_encoded)), raw)
+        by_rule = (rule(raw) for rule in self._rules)
+        return merge(chain(self._known.find(raw), *by_rule, find_encoded(raw, self._in_encoded)), raw)
 
     def replace(self, raw: bytes, findings: Iterable[Finding]) -> bytes:
         """Put markers in the place of findings, which must be ordered and not overlap."""
@@ -117,9 +123,6 @@ class Redactor:
     def unfinished(self, raw: bytes) -> int:
         """Where a registered value begins that what follows may complete."""
         return self._known.unfinished(raw)
-
-    def _certain(self, raw: bytes) -> Iterator[Finding]:
-        return self._known.find(raw)
 
     def _in_encoded(self, raw: bytes) -> Iterator[Finding]:
         return chain(self._known.find(raw), *(rule(raw) for rule in _IN_ENCODED))

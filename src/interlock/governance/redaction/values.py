@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
-from interlock.governance.redaction.names import Secrecy
+from interlock.governance.redaction.names import Secrecy, words
 
 _STAND_IN = re.compile(
     r"example|change[-_ ]?(?:me|it|this)|placeholder|your[-_. ]|your(?:api|secret|token|pass|key)|dummy|redacted|"
-    r"insert[-_ ]|replace[-_ ]|not[-_]?a[-_]?real|x{4}|\*{3}|\.{3}|•{2}|â€¢|â¦|to[-_]?be[-_]?|<[a-z][^<>]*>|"
+    r"insert[-_ ]|replace[-_ ]|not[-_]?a[-_]?real|x{4}|\*{3}|\.{3}|•{2}|â€¢|â¦|to[-_]be[-_]|<[a-z][^<>]*>|"
     r"^(?:fake|todo|tbd|fixme|masked|filtered|hidden|sample|foobar|removed|omitted|censored|scrubbed)",
     re.IGNORECASE,
 )
@@ -26,8 +27,17 @@ _STAMP = re.compile(r"[\d.:TZ+/-]+$")
 _UNSPEAKABLE = re.compile(r"[^aeiouyAEIOUY]{5}|[jqvxz]{2}|q[^u]")
 _SPLIT = re.compile(r"[^A-Za-z0-9]+")
 #: Words that stand where a secret would stand.
-_WORDS = frozenset(
-    ["string", "str", "text", "bytes", "int", "integer", "number", "boolean", "bool", "object", "array", "any", "char", "varchar", "required", "optional", "true", "false", "none", "null", "nil", "undefined", "yes", "no", "on", "off", "enabled", "disabled", "default", "auto", "password", "passwd", "pass", "pwd", "secret", "secrets", "token", "key", "keys", "value", "hidden", "masked", "prompt", "input", "hash", "bcrypt", "argon2", "argon2id", "scrypt", "md5", "sha1", "sha256", "sha512", "hs256", "rs256", "plain", "plaintext", "basic", "bearer", "digest", "oauth", "oauth2", "jwt", "user", "username", "invalid", "incorrect", "wrong", "expired", "missing", "empty", "blank", "unset", "set", "valid", "not", "is", "must", "should", "field", "keyring", "env", "file", "stdin", "vault", "ask", "never", "always", "self", "this", "data", "config", "settings", "request", "args", "kwargs", "options", "params", "form", "body", "function", "async", "await", "new", "return", "the", "and", "for", "with", "from", "was", "has", "have", "been", "will", "can", "cannot", "could", "may", "might", "random", "generated", "unknown", "anonymous", "changed", "updated", "deprecated", "rejected", "accepted", "denied", "granted", "revoked", "rotated", "disabled", "public", "private", "primary", "header", "cookie", "query", "session", "encrypted", "decrypted", "hashed", "salted", "stored", "saved", "sent", "received", "important", "sensitive"]
+_WORDS = words(
+    "string str text bytes int integer number boolean bool object array any char varchar required optional "
+    "true false none null nil undefined yes no on off enabled disabled default auto password passwd pass pwd "
+    "secret secrets token key keys value hidden masked prompt input hash bcrypt argon2 argon2id scrypt md5 "
+    "sha1 sha256 sha512 hs256 rs256 plain plaintext basic bearer digest oauth oauth2 jwt user username "
+    "invalid incorrect wrong expired missing empty blank unset set valid not is must should field keyring env "
+    "file stdin vault ask never always self this data config settings request args kwargs options params form "
+    "body function async await new return the and for with from was has have been will can cannot could may "
+    "might random generated unknown anonymous changed updated deprecated rejected accepted denied granted "
+    "revoked rotated disabled public private primary header cookie query session encrypted decrypted hashed "
+    "salted stored saved sent received important sensitive"
 )
 
 
@@ -49,7 +59,7 @@ def is_placeholder(value: str) -> bool:
 
 def _longest_run(value: str) -> int:
     longest = run = 1
-    for one, other in zip(value, value[1:], strict=False):
+    for one, other in pairwise(value):
         run = run + 1 if one == other else 1
         longest = max(longest, run)
     return longest
@@ -81,7 +91,7 @@ def _is_random(value: str) -> bool:
 def _changes(value: str) -> int:
     """How often neighbours are of different classes; the capital at the beginning of a word does not count."""
     changes = 0
-    for one, other in zip(value, value[1:], strict=False):
+    for one, other in pairwise(value):
         if one.isalnum() and other.isalnum():
             changes += one.isdigit() != other.isdigit() or (one.islower() and other.isupper())
             changes += one.isupper() and other.islower()
@@ -91,9 +101,9 @@ def _changes(value: str) -> int:
 def _is_wordy(value: str) -> bool:
     """Whether most of it is words, as in a name of a class."""
     chunks = re.findall(r"[A-Z]?[a-z]{3,}", value)
-    words = sum(len(chunk) for chunk in chunks if re.search("[aeiouy]", chunk) and not _UNSPEAKABLE.search(chunk))
+    spoken = sum(len(chunk) for chunk in chunks if re.search("[aeiouy]", chunk) and not _UNSPEAKABLE.search(chunk))
     digits = sum(c.isdigit() for c in value)
-    return words > 0.6 * len(value) and digits < 0.15 * len(value)
+    return spoken > 0.6 * len(value) and digits < 0.15 * len(value)
 
 
 def is_digest(value: str) -> bool:
@@ -141,6 +151,7 @@ def convinces(value: str, secrecy: Secrecy, *, quoted: bool, shell: bool = False
         shell: Whether it is assigned as shells and `.env` files do, where a bare word is a value.
         loose: Whether nothing but a blank, a verb or a cell's border connects it to the name.
     """
+    value = value[:512]
     if len(value) < 4 or is_placeholder(value) or value.lower() in _WORDS:
         return False
     if is_path(value) or (not quoted and not shell and is_code(value)):
