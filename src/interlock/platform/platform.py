@@ -28,6 +28,7 @@ from interlock.platform.portal import Portal, in_private_loop
 from interlock.platform.result import TaskResult, result_of
 from interlock.platform.routing import Route, route
 from interlock.platform.settings import Settings, load, settings_from_configure
+from interlock.platform.signals import close_on_signals
 from interlock.platform.telemetry import Telemetry
 from interlock.records.run import Run
 from interlock.records.task import Task, TaskStatus
@@ -381,6 +382,19 @@ class Platform:
             await journal.close()
         if self._telemetry.tracing is not None:
             await asyncio.to_thread(self._telemetry.close)
+
+    def close_on_signals(self) -> Callable[[], None]:
+        """Have SIGTERM and SIGINT close the platform: steps finish, runs are parked and can be resumed.
+
+        Those who wait for a result get it with status `waiting`. A second signal ends the process at once.
+
+        Returns:
+            A function that gives the signals back.
+
+        Raises:
+            UsageError: this is not the main thread.
+        """
+        return close_on_signals(self.close)
 
     def close_sync(self) -> None:
         """The same as `close`, for code without an event loop."""
