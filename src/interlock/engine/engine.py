@@ -79,13 +79,14 @@ class Engine:
             random=self._settings.random,
             audience=Audience(observer or Silence(), self._clock.now),
         )
+        self._entering: dict[str, asyncio.Future[int]] = {}
         self._live: dict[str, Drive] = {}
         self._ready: dict[str, Drive] = {}
         #: Runs that are queued here, those that are being advanced, and those to advance once more after that.
         self._queued: set[str] = set()
         self._busy: set[str] = set()
         self._again: set[str] = set()
-        self._waiting = WaitingRoom(journal, lambda run_id: run_id in self._busy or run_id in self._queued)
+        self._waiting = WaitingRoom(journal, self._holds, lambda run_id: self._send(run_id, 3))
         self._dispatch = EmbeddedDispatch(
             self._advance, self._submit_due, most=self._settings.max_runs, clock=self._clock
         )
@@ -112,7 +113,13 @@ class Engine:
         self._ear.listen()
         admitted = facts[0]
         assert isinstance(admitted, RunAdmitted)
-        claim = Claim(run_id=run_id, owner=self._journal.owner, fence=1, seq=len(facts))
+        while (entering := self._entering.get(run_id)) is not None:
+            await asyncio.wait({entering})
+        if self.here(run_id) is not None:
+            raise Conflict(f"There is already a run {run_id}.", "Choose another id.", code="run.id_taken")
+        # Not the same number for every new run: of two that are submitted under one id, only one may write.
+        fence = 1 + int(self._settings.random() * 2**31)
+        claim = Claim(run_id=run_id, owner=self._journal.owner, fence=fence, seq=len(facts))
         if isinstance(facts[-1], (RunFinished, RunWaiting)):
             await self._journal.append(run_id, facts, claim=claim)
             self._tools.audience.tell(run_id, facts, 1)
@@ -120,12 +127,14 @@ class Engine:
         at_once = self._dispatch.room()
         keep = at_once or len(self._ready) < KEPT_READY
         if at_once:
-            facts = [*facts, RunStarted(driver=self._journal.owner, fence=1)]
-        if at_once and not durable and run_id not in self._busy and run_id not in self._queued:
+            facts = [*facts, RunStarted(driver=self._journal.owner, fence=fence)]
+        if at_once and not durable:
             self._queue_new(admitted, run_id, begin(self._tools, claim, facts, written=False))
             return
         taken = begin(self._tools, claim, facts, written=True) if keep else None
         written = asyncio.ensure_future(self._journal.append(run_id, facts, claim=claim if keep else None))
+        self._entering[run_id] = written
+        written.add_done_callback(lambda _: self._entering.pop(run_id, None))
         try:
             await asyncio.shield(written)
         except asyncio.CancelledError:
@@ -153,8 +162,8 @@ class Engine:
         if run.status in (TaskStatus.BLOCKED, TaskStatus.CANCELLED):
             raise Conflict(f"{run_id} is over: {run.status.value}.", "Start a new run.", code="run.over")
         driver = await driver_elsewhere(self._journal, run_id)
-        if driver is not None:
-            raise DrivenElsewhere(f"{run_id} is being driven by process {driver}.")
+        if driver is not None and not self._holds(run_id):
+            raise DrivenElsewhere(f"{run_id} is being driven by {driver}.")
         facts: list[Fact] = in_doubt_answers(run, answer, by)
         if run.status is TaskStatus.FAILED or run.paused:
             facts.append(ResumeAsked(by=by, retry=run.status is TaskStatus.FAILED))
@@ -217,6 +226,18 @@ class Engine:
             drive.pause()
 
     # Answering for it.
+
+    def here(self, run_id: str) -> Run | None:
+        """A run that is driven here, or is about to be, as it was when its drive began; None for any other."""
+        drive = self._live.get(run_id) or self._ready.get(run_id)
+        return drive.run if drive is not None else None
+
+    def _holds(self, run_id: str) -> bool:
+        return run_id in self._busy or run_id in self._queued
+
+    def claims(self) -> list[Claim]:
+        """The claims of all runs that are driven here, or are about to be."""
+        return [drive.claim for drive in (*self._live.values(), *self._ready.values())]
 
     async def load(self, run_id: str) -> Run:
         """The run as its facts tell it.
@@ -317,7 +338,10 @@ class Engine:
         self._queued.discard(run_id)
         self._busy.add(run_id)
         self._again.discard(run_id)
-        return self._drive_and_tell(run_id, self._ready.pop(run_id, None))
+        drive = self._ready.pop(run_id, None)
+        if drive is not None:
+            self._live[run_id] = drive
+        return self._drive_and_tell(run_id, drive)
 
     async def _drive_and_tell(self, run_id: str, drive: Drive | None) -> None:
         end: End | None = None
@@ -325,6 +349,13 @@ class Engine:
             end = await self._drive(run_id, drive)
         except InterlockError as error:
             end = End(error=error)
+        except asyncio.CancelledError:
+            # The loop is being torn down without a close: the run is left for whoever resumes it.
+            left = self._live.get(run_id)
+            if left is not None:
+                with contextlib.suppress(StoreFailed):
+                    self._journal.release(left.claim)
+            raise
         except Exception as error:  # noqa: BLE001 - whoever waits for the run must be told, whatever breaks
             end = End(error=StoreFailed("The run could not be driven any further.", detail=repr(error)))
         finally:

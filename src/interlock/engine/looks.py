@@ -51,11 +51,19 @@ async def parked_by(journal: Journal, run_id: str, owner: str) -> bool:
 
 
 async def driver_elsewhere(journal: Journal, run_id: str) -> str | None:
-    """Which live process other than this one drives a run, or None."""
+    """Who drives a run that is not driven here, in words for people; None when nobody does."""
     row = await _row(journal, run_id)
-    if row is None or not row.driven or row.driver == journal.owner:
+    if row is None or not row.driven:
         return None
-    return row.driver[1:].split("-")[0]
+    if row.driver == journal.owner:
+        return "another event loop of this process"
+    return f"process {row.driver[1:].split('-')[0]}"
+
+
+async def orphaned(journal: Journal, run_id: str) -> bool:
+    """Whether a run ought to move and nobody is there to move it."""
+    row = await _row(journal, run_id)
+    return row is not None and not row.driven and row.status in (TaskStatus.PENDING, TaskStatus.RUNNING)
 
 
 async def _row(journal: Journal, run_id: str) -> RunRow | None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from interlock.errors import InterlockError, UsageError
 
+#: Seconds that a `Retry-After` may ask for at most; whoever asks for more is not waited for.
+LONGEST_WAIT = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -79,6 +82,8 @@ def after_failure(
         return GiveUp("trying again cannot help")
     if attempt >= policy.attempts:
         return GiveUp(f"{attempt} tries were made")
+    if error.retry_after is not None and not 0 <= error.retry_after <= LONGEST_WAIT:
+        return GiveUp("the other side asks for a longer wait than a day")
     at = now + max(policy.pause(attempt, random), error.retry_after or 0.0)
     if at >= deadline:
         return GiveUp("the next try would be after the deadline")

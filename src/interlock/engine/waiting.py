@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from interlock.engine.looks import orphaned
 from interlock.engine.outcome import End
 from interlock.errors import NotFound
 from interlock.records.fact import RunWaiting
@@ -14,6 +15,8 @@ from interlock.stores.journal import Journal
 #: How often a run that is driven elsewhere is looked at, and one that only waits, in seconds.
 LOOK = 0.1
 LOOK_AT_PARKED = 1.0
+#: In so many looks one after the other a run must be found without a driver before it is taken up here.
+ALONE = 3
 #: So many looks are made in a second at most, however many wait.
 LOOKS_PER_SECOND = 500.0
 
@@ -27,10 +30,12 @@ class WaitingRoom:
     Args:
         journal: Where facts rest.
         here: Whether a run is being driven here, or is queued to be.
+        take_up: Has a run driven here, because its driver is gone and someone here waits for it.
     """
 
-    def __init__(self, journal: Journal, here: Callable[[str], bool]) -> None:
+    def __init__(self, journal: Journal, here: Callable[[str], bool], take_up: Callable[[str], None]) -> None:
         self._journal = journal
+        self._take_up = take_up
         self._here = here
         self._seats: dict[str, list[asyncio.Future[End]]] = {}
         self._looking = 0
@@ -75,6 +80,7 @@ class WaitingRoom:
     async def _look(self, run_id: str, seat: asyncio.Future[End]) -> End:
         """Read along until the run has ended, or somebody here has taken it up and says how it ended."""
         run = Run(run_id=run_id)
+        alone = 0
         self._looking += 1
         try:
             while not seat.done():
@@ -87,6 +93,10 @@ class WaitingRoom:
                     break
                 if settled is not None:
                     return settled
+                alone = alone + 1 if await orphaned(self._journal, run_id) else 0
+                if alone >= ALONE:
+                    self._take_up(run_id)
+                    break
                 often = LOOK if run.waiting is None else LOOK_AT_PARKED
                 await asyncio.wait({seat}, timeout=max(often, self._looking / LOOKS_PER_SECOND))
         finally:

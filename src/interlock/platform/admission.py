@@ -176,14 +176,14 @@ async def same_work(house: House, admission: Admission, conflict: Conflict) -> R
     """
     if conflict.code != "run.id_taken":
         raise conflict
-    run = await house.engine.load(admission.run_id)
+    run = house.engine.here(admission.run_id) or await house.engine.load(admission.run_id)
     if run.admitted is None or run.admitted.digest != admission.digest:
         raise Conflict(
             f"The id {admission.run_id} is taken by different work.",
             "Choose another id; the same id is only accepted again for the same work.",
             code="run.id_taken",
         ) from conflict
-    if run.finished is None and run.waiting is None:
+    if run.finished is None and run.waiting is None and house.engine.here(admission.run_id) is None:
         try:
             await house.engine.resume(admission.run_id, by="submitted again")
         except DrivenElsewhere:

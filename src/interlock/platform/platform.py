@@ -418,7 +418,8 @@ class Platform:
         house = self._houses.get(loop)
         if house is None:
             for old in [other for other in self._houses if other.is_closed()]:
-                del self._houses[old]
+                for claim in self._houses.pop(old).engine.claims():  # nobody drives there any more
+                    self._open().release(claim)
             house = House(self._settings, self._registry, self._open(), self._telemetry, self._clock)
             self._houses[loop] = house
         return house

@@ -45,6 +45,9 @@ MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.CANCELLED: frozenset(),
 }
 
+#: Codes of failures after which nobody knows whether the act happened.
+UNKNOWN_OUTCOME = frozenset({"agent.timeout", "agent.connection", "run.cancelled", "step.in_doubt", "step.skipped"})
+
 StepStatus = Literal["running", "retrying", "finished", "failed"]
 
 
@@ -139,6 +142,7 @@ class Run:
     starts: int = 0
     active_seconds: float = 0.0
     forgiven_seconds: float = 0.0
+    gave_up: str = ""
     active_since: float | None = None
     steps: dict[str, StepRun] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
@@ -274,6 +278,8 @@ def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: flo
     else:
         step.failure, step.again_at = fact.failure, fact.again_at
         step.status = "failed" if fact.again_at is None else "retrying"
+        if fact.again_at is None:
+            run.gave_up = fact.path
 
 
 def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered, at: float) -> None:
@@ -305,10 +311,19 @@ def _apply_wish(run: Run, fact: CancelAsked | PauseAsked | ResumeAsked) -> None:
 
 
 def _begin_again(run: Run) -> None:
-    """A failed run goes on: what was given up is forgotten, and so is a wish that came after its end."""
+    """A failed run goes on: the step that ended it is tried again, and a wish that came after its end is forgotten.
+
+    Failures that the work itself took in and went on from are outcomes like any other; doing those steps again
+    would change what followed them. A step that may have happened is not forgotten but in doubt.
+    """
+    ended_by = run.steps.get(run.gave_up)
+    if ended_by is not None and run.finished is not None and ended_by.failure == run.finished.failure:
+        if ended_by.repeatable or ended_by.failure is None or ended_by.failure.code not in UNKNOWN_OUTCOME:
+            del run.steps[run.gave_up]
+        else:
+            ended_by.status = "running"
     run.finished, run.finished_at, run.cancel = None, None, None
     run.forgiven_seconds = run.active_seconds  # whoever tries again grants the task's whole timeout again
-    run.steps = {path: step for path, step in run.steps.items() if step.status != "failed"}
 
 
 def worked_before(run: Run, at: float) -> float:

@@ -109,7 +109,8 @@ class Journal(Protocol):
             facts: What happened, oldest first.
             claim: The driver's claim. Without one only a new run and the facts of
                 `records.fact.FROM_OUTSIDE` are accepted. A new run may be claimed in the same stroke:
-                give a claim whose fence is 1 for this journal's own owner.
+                give a claim for this journal's own owner, with a fence
+                that nobody else would choose.
 
         Raises:
             Conflict: a new run's id is taken.
@@ -133,8 +134,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def release(self, claim: Claim) -> None:
-        """Give the right back; releasing twice or after a newer claim does nothing."""
+    def release(self, claim: Claim) -> Awaitable[None]:
+        """Give the right back. Queued at once, like an append; releasing twice or after a newer claim does nothing."""
         ...
 
     async def runs(self, query: Query) -> list[RunRow]:

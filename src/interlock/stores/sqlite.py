@@ -90,11 +90,11 @@ class SqliteJournal:
         self._writer.submit(Take(future, run_id, self._owner))
         return await future
 
-    async def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim) -> Awaitable[None]:
         """See `Journal.release`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer.submit(Release(future, claim))
-        await future
+        return future
 
     async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
         """See `Journal.read`."""

@@ -68,10 +68,10 @@ def find_assignments(raw: bytes) -> Iterator[Finding]:
             continue
         name = _NAME.match(raw, start, end)
         # `AWS::IAM::AccessKey` is a type of things, not the name of one; `arn:…:secret:x` is the name of one.
-        told = _RESOURCE.search(raw[max(0, start - 80) : start])
+        told = raw[start - 1 : start] == b":" and _RESOURCE.search(raw[max(0, start - 80) : start])
         named = promise(name.group().decode("latin-1")) if name and not told else NOTHING
         if named.secrecy is Secrecy.NONE or (
-            named.secrecy <= Secrecy.WEAK and not _LONG.search(raw, end - 1, end + 256)
+            named.secrecy <= Secrecy.WEAK and not _LONG.search(raw, end - 1, end + 64)
         ):
             continue
         head = linear(_HEAD).fullmatch(raw[start:end])
@@ -119,7 +119,7 @@ def _value(raw: bytes, begins: int, head: Match, named: Named) -> Finding | None
     query = query or raw[end : end + 1] == b"&"
     secrecy = max(named.secrecy, Secrecy.WEAK) if query else named.secrecy
     flag = name.startswith(b"-") and not listed
-    if flag and value.startswith("-"):
+    if flag and not sure and value.startswith("-"):
         return None
     hidden = convinces(value, secrecy, quoted=bool(quote), shell=shell or flag, loose=not sure and not flag)
     return Finding(start, end, named.kind) if hidden else None

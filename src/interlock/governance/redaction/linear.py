@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 #: A budget, not an allocation: what RE2 may spend on the automaton of one pattern before it slows down.
 _MEMORY = 256 << 20
@@ -66,13 +66,8 @@ def compile_linear(pattern: bytes, *, groups: bool = True) -> Pattern:
         PatternTooLarge: RE2 refuses it.
     """
     re2 = import_module("re2")
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = _MEMORY
-    options.log_errors = False
-    options.never_capture = not groups
     try:
-        compiled: Pattern = re2.compile(pattern, options)
+        compiled: Pattern = re2.compile(pattern, _options(groups=groups))
     except re2.error as refused:
         raise PatternTooLarge("RE2 refuses the pattern") from refused
     return compiled
@@ -82,3 +77,24 @@ def compile_linear(pattern: bytes, *, groups: bool = True) -> Pattern:
 def linear(pattern: bytes, *, groups: bool = True) -> Pattern:
     """The compiled form of one of our own rules, made once."""
     return compile_linear(pattern, groups=groups)
+
+
+def which(patterns: list[bytes]) -> Callable[[bytes], list[int]]:
+    """A function that says which of many patterns match all of a text, all tried at once."""
+    re2 = import_module("re2")
+    together = re2.Set.FullMatchSet(_options(groups=False))
+    for pattern in patterns:
+        together.Add(pattern)
+    together.Compile()
+    match: Callable[[bytes], list[int]] = together.Match
+    return match
+
+
+def _options(*, groups: bool) -> Any:
+    re2 = import_module("re2")
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = _MEMORY
+    options.log_errors = False
+    options.never_capture = not groups
+    return options

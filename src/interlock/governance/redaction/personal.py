@@ -46,8 +46,8 @@ _IBAN = rb"(?:\A|[^A-Za-z0-9])([A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-
 _PHONE_PLUS = rb"(?:\A|[^\w+.])(\+[1-9]\d{0,2}[ .-]?(?:\(0?\)[ ]?)?\(?\d{1,5}\)?(?:[ ./-]?\d{2,10}){1,5})"
 _PHONE_WORD = (
     rb"(?i)(?:\b(?:tele)?phone|\btel|\bmobil(?:e|funk)?|\bcell(?:ular)?|\bcall(?:ed|ing)?|\bfax|\bsms|\btext|"
-    rb"\bwhats ?app|\bhandy|\btelefon|\bt(?:e|\xc3\xa9)l(?:e|\xc3\xa9)phone|\bm(?:o|\xc3\xb3)vil|\bcontact|\bdial|\bring|"
-    rb"\bhotline|\breach|[_-]phone|[_-]tel|[_-]mobile|phonenumber|phone_number|mobilenumber|\bmsisdn|\bph)"
+    rb"\bwhats ?app|\bhandy|\btelefon|\bt(?:e|\xc3\xa9)l(?:e|\xc3\xa9)phone|\bm(?:o|\xc3\xb3)vil|\bcontact|\bdial|"
+    rb"\bring|\bhotline|\breach|[_-]phone|[_-]tel|[_-]mobile|phonenumber|phone_number|mobilenumber|\bmsisdn|\bph)"
     rb"[\"'.:=#>* \t]{1,6}(?:(?:me|us|at|on|him|her|them|is|no|nr|number|num|to|the)\b[\"'.:=# \t]{1,4}){0,3}"
     rb"((?:\+|00)?\(?\d{1,5}\)?(?:[ ./-]{0,3}\(?\d{2,8}\)?){1,5})"
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from interlock.governance.redaction.findings import Finding
-from interlock.governance.redaction.linear import Pattern, linear
+from interlock.governance.redaction.linear import Pattern, linear, which
 from interlock.governance.redaction.names import words
 from interlock.governance.redaction.values import UUID, is_placeholder, looks_random
 
@@ -265,16 +265,15 @@ _IDS = tuple(
         "v2_ v3_ block_ tx_"
     )
 )
-#: Kinds whose forms could be something else, so that the rest must look random.
-_DOUBTFUL = words(
-    "openai-key model-key cloud-key mail-token message-token crm-token payment-key saas-token token vault- "
-    "token registry-token huggingface-token telegram-token wallet-key discord-token build-token aws-session "
-    "google-code azure-key github-token gitlab-token monitoring-token"
-)
-
+#: Beginnings that other things have as well, so that the rest must look random; so must it behind any short one.
+_DOUBTFUL = ("(?:live|test)_", "secret_", "oauth:", "[sr]k_(?:live|test|prod|sbox)_", "api_org_")
+_DISTINCT = 5
+_CERTAIN = ("SCW", "SK", "A3-", "00D")
 
 #: Longer tokens end where the next one begins.
 _LONGEST = 8192
+#: So many beginnings inside of what turned out to be no token are looked at as well.
+_MISSES = 4
 
 
 def _head(form: str) -> str:
@@ -300,30 +299,52 @@ def _all() -> Pattern:
 
 def find_tokens(raw: bytes) -> Iterator[Finding]:
     """All provider tokens in a text."""
-    done = 0
+    done = misses = 0
     for head in _heads().finditer(raw):
         start = head.start(1)
         match = _all().match(raw, start, start + _LONGEST) if start >= done else None
-        if match is not None:
-            kind = _classify(match.group())
-            token = match.group().rstrip(b".-")
-            if _is_real(token.decode("latin-1"), kind):
-                done = start + len(token)
-                yield Finding(start, done, kind)
+        if match is None:
+            continue
+        kind, doubtful = _kind(match.group())
+        token = match.group().rstrip(b".-")
+        if _is_real(token[:512].decode("latin-1"), kind, doubtful=doubtful):
+            done, misses = start + len(token), 0
+            yield Finding(start, done, kind)
+        elif (misses := misses + 1) > _MISSES:
+            done, misses = match.end(), 0
+    yield from _marked(raw)
+
+
+def _marked(raw: bytes) -> Iterator[Finding]:
     for marked, kind, form in MARKED:
         if marked in raw:
             for match in linear(_BEGINS + b"(" + form.encode() + b")").finditer(raw):
-                if _is_real(match.group(1).decode("latin-1"), kind):
+                if _is_real(match.group(1)[:512].decode("latin-1"), kind, doubtful=True):
                     yield Finding(*match.span(1), kind)
 
 
-def _classify(token: bytes) -> str:
-    kinds = (kind for kind, forms in FORMS.items() if linear("|".join(forms).encode(), groups=False).fullmatch(token))
-    return next(kinds, "token")
+@cache
+def _known_forms() -> tuple[tuple[tuple[str, bool], ...], Callable[[bytes], list[int]]]:
+    forms = [(kind, form) for kind, forms in FORMS.items() for form in forms]
+    doubtful = tuple((kind, _is_doubtful(_head(form))) for kind, form in forms)
+    return doubtful, which([form.encode() for _, form in forms])
 
 
-def _is_real(token: str, kind: str) -> bool:
+def _is_doubtful(head: str) -> bool:
+    return head in _DOUBTFUL or (len(head) < _DISTINCT and head not in _CERTAIN)
+
+
+def _kind(token: bytes) -> tuple[str, bool]:
+    """What the token is, and whether something else could look like it."""
+    forms, matching = _known_forms()
+    found = [forms[at] for at in sorted(matching(token))] or [("token", True)]
+    return found[0][0], all(doubtful for _, doubtful in found)
+
+
+def _is_real(token: str, kind: str, *, doubtful: bool) -> bool:
     """Whether it is a token and not its description, an example's or an id."""
+    if len(set(token)) < 8:
+        return False
     if kind == "webhook":
         return "xxxx" not in token.lower() and "your" not in token.lower()
     if kind == "password-hash":
@@ -334,4 +355,4 @@ def _is_real(token: str, kind: str) -> bool:
         body = token.replace("_", "-").rpartition("-")[2]
         is_id = token.startswith(_IDS) or set(body) <= _HEX
         return looks_random(body, 16) and not (kind == "opaque-token" and is_id)
-    return kind not in _DOUBTFUL or looks_random(token, 16) or UUID.search(token) is not None
+    return not doubtful or looks_random(token, 16) or UUID.search(token) is not None
