@@ -125,7 +125,8 @@ class TestTwoEngines:
             await act.begun.wait()
             other = SqliteJournal(path)
             row = (await other.runs(Query(run_id="run")))[0]
-            await other.release(Claim(run_id="run", owner=row.driver, fence=1, seq=row.seq))
+            fence = next(r.fact.fence for r in await other.read("run") if isinstance(r.fact, RunStarted))
+            await other.release(Claim(run_id="run", owner=row.driver, fence=fence, seq=row.seq))
             new = await other.claim("run")
             await other.append("run", [RunStarted(driver=new.owner, fence=new.fence)], claim=new)
             act.leave.set()

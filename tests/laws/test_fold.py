@@ -117,15 +117,30 @@ class TestBeginningAgain:
     def test_a_failed_run_forgets_what_it_gave_up_and_keeps_what_it_finished(self) -> None:
         finished = StepFinished(path="a", attempt=1, output=1, seconds=0)
         gave_up = StepFailed(path="b", attempt=1, failure=Failure(code="x", says="x"), seconds=0)
+        ended = RunFinished(status="failed", failure=gave_up.failure)
         run = fold(
             "run",
             recorded(
-                ADMITTED, BEGUN, step("a"), finished, step("b"), gave_up, FAILED, ResumeAsked(by="ann", retry=True)
+                ADMITTED, BEGUN, step("a"), finished, step("b"), gave_up, ended, ResumeAsked(by="ann", retry=True)
             ),
         )
         assert run.status is TaskStatus.PENDING
         assert run.finished is None
         assert list(run.steps) == ["a"]
+
+    def test_a_failure_that_the_work_went_on_from_stays_an_outcome(self) -> None:
+        taken_in = StepFailed(path="a", attempt=1, failure=Failure(code="tool.error", says="no"), seconds=0)
+        gave_up = StepFailed(path="b", attempt=1, failure=Failure(code="x", says="x"), seconds=0)
+        ended = RunFinished(status="failed", failure=gave_up.failure)
+        again = ResumeAsked(by="ann", retry=True)
+        run = fold("run", recorded(ADMITTED, BEGUN, step("a"), taken_in, step("b"), gave_up, ended, again))
+        assert {path: found.status for path, found in run.steps.items()} == {"a": "failed"}
+
+    def test_a_step_that_may_have_happened_is_in_doubt_and_not_forgotten(self) -> None:
+        late = StepFailed(path="a", attempt=1, failure=Failure(code="agent.timeout", says="late"), seconds=0)
+        ended = RunFinished(status="failed", failure=late.failure)
+        run = fold("run", recorded(ADMITTED, BEGUN, step("a"), late, ended, ResumeAsked(by="ann", retry=True)))
+        assert run.steps["a"].status == "running"
 
     @pytest.mark.parametrize("ended", [RunFinished(status="completed"), RunFinished(status="cancelled")])
     def test_a_wish_that_comes_too_late_does_not_unmake_the_end(self, ended: RunFinished) -> None:

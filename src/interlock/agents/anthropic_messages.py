@@ -275,13 +275,12 @@ def _form(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 def _usage(usage: object) -> Usage:
     if not isinstance(usage, dict):
         return usage_of(None, None)
-    fresh = count(usage.get("input_tokens"))
-    cached = count(usage.get("cache_read_input_tokens")) or 0
-    written = count(usage.get("cache_creation_input_tokens")) or 0
+    cached, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
+    parts = [count(usage.get("input_tokens")), *(0 if one is None else count(one) for one in (cached, written))]
     details = usage.get("output_tokens_details")
     return usage_of(
-        None if fresh is None else fresh + cached + written,
-        count(usage.get("output_tokens")),
+        None if None in parts else sum(one for one in parts if one is not None),
+        usage.get("output_tokens"),
         cached=cached,
         cache_write=written,
         reasoning=details.get("thinking_tokens") if isinstance(details, dict) else None,

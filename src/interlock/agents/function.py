@@ -11,6 +11,7 @@ from interlock.agents.agent import Answer, Attempt, Bench, BenchAgent, Brief
 from interlock.agents.context import whole_characters
 from interlock.agents.form import fitting
 from interlock.errors import AgentFailed, InterlockError, OutputInvalid, UsageError
+from interlock.records.masking import without_keys
 from interlock.records.task import check_json
 from interlock.tools.function import in_thread
 
@@ -87,7 +88,7 @@ class FunctionAgent:
 
 def _failed(who: str, error: BaseException) -> AgentFailed:
     says = f"{who} raised {type(error).__name__}: {error}" if str(error) else f"{who} raised {type(error).__name__}."
-    return AgentFailed(whole_characters(says[:LONGEST_SENTENCE]))
+    return AgentFailed(whole_characters(without_keys(says)[:LONGEST_SENTENCE]))
 
 
 def _callable_of(id: str, fn: Any) -> Callable[..., Any]:

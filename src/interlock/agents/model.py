@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from interlock.agents.context import MAX_RESULT, Conversation, opening, shown, w
 from interlock.agents.form import Reading, read
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, Provider, ToolCall
 from interlock.errors import AgentFailed, InterlockError, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
+from interlock.records.masking import without_keys
 from interlock.records.money import NOTHING_USED, Usage, add_micros
 from interlock.records.verdict import Act, ActKind
 from interlock.tools.function import shortest
@@ -20,6 +22,8 @@ from interlock.tools.tool import Caller, Tool, repeatable_for
 
 #: Characters of a call that could not be understood, as it is kept.
 MAX_ASKED = 2_000
+#: Tool calls of one answer that are carried out; the rest is refused, so that no answer makes work without end.
+MAX_CALLS = 64
 #: Says what a request cost, in micro-dollars, by provider, model and usage; None where the price is unknown.
 Price = Callable[[str, str, Usage], int | None]
 
@@ -27,6 +31,9 @@ Price = Callable[[str, str, Usage], int | None]
 def price_unknown(provider: str, model: str, usage: Usage) -> int | None:
     """The price list of someone who has none: every price is unknown, which is not the same as nothing."""
     return None
+
+#: What a tool may be judged as. All else is judged by other rules, or by none.
+_TOOL_ACTS: frozenset[ActKind] = frozenset({"tool", "command"})
 
 
 class ModelAgent:
@@ -229,8 +236,10 @@ class _Work:
         self.talk.add(Message(role="assistant", text=reply.text, tool_calls=reply.tool_calls, native=reply.native))
         # All results of a turn stay or go together, so together they must leave room for the rest.
         limit = min(MAX_RESULT, self.agent.context_tokens // len(reply.tool_calls))
-        for call in reply.tool_calls:
-            self.talk.add(await self._call(call, limit))
+        for number, call in enumerate(reply.tool_calls):
+            self.talk.add(await self._call(call, limit) if number < MAX_CALLS else _one_too_many(call))
+            # Steps that are played again, and refusals, need not wait for anything: others get their turn all the same.
+            await asyncio.sleep(0)
 
     async def _call(self, call: ToolCall, limit: int) -> Message:
         self.calls += 1
@@ -252,7 +261,10 @@ class _Work:
             known = ", ".join(self.agent.tools) or "none"
             raise ToolFailed(f"There is no tool {call.name!r}. The tools are: {known}.", code="tool.unknown")
         arguments = _arguments(call)
-        return tool, arguments, tool.act(arguments, caller)
+        judged = tool.act(arguments, caller)
+        if judged.kind not in _TOOL_ACTS:
+            raise ToolFailed(f"The tool {call.name!r} asks for what no tool may do.", code="tool.act")
+        return tool, arguments, judged
 
     async def _fail(self, call: ToolCall, name: str, failure: ToolFailed) -> Any:
         """A call that cannot even be judged leaves its trace all the same: what was asked, and why it failed."""
@@ -338,6 +350,10 @@ def _truncated() -> OutputInvalid:
     )
 
 
+def _one_too_many(call: ToolCall) -> Message:
+    return Message(role="tool", text="Too many calls at once; ask again.", tool_call_id=call.id, is_error=True)
+
+
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
         arguments = msgspec.json.decode(call.arguments or "{}")
@@ -359,7 +375,7 @@ async def _run(tool: Tool, caller: Caller, attempt: Attempt) -> Any:
     except InterlockError:
         raise
     except Exception as error:  # a tool is someone else's code: whatever breaks in it, the loop goes on
-        raise ToolFailed(f"The tool broke with {type(error).__name__}.", detail=str(error)[:500]) from error
+        raise ToolFailed(f"The tool broke with {type(error).__name__}.", detail=without_keys(str(error))[:500]) from error
 
 
 def _written(response: ModelResponse, cost_micros: int | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.agents.provider import ProviderSettings
 from interlock.agents.schemas import allows_strict
-from interlock.agents.shapes import count, usage_of
+from interlock.agents.shapes import usage_of
 from interlock.agents.wire import WireProvider
 from interlock.records.money import Usage
 
@@ -54,8 +54,8 @@ def openai_usage(usage: object, sent: str, received: str) -> Usage:
         return usage_of(None, None)
     into, out = _details(usage, sent), _details(usage, received)
     return usage_of(
-        count(usage.get(sent)),
-        count(usage.get(received)),
+        usage.get(sent),
+        usage.get(received),
         cached=into.get("cached_tokens", usage.get("prompt_cache_hit_tokens")),  # the latter is DeepSeek's
         cache_write=into.get("cache_write_tokens"),
         reasoning=out.get("reasoning_tokens"),

@@ -8,6 +8,9 @@ import msgspec
 
 from interlock.records.money import Usage
 
+#: A larger count is no count: no request has a trillion tokens, and no store could add up many of them.
+MAX_COUNT = 10**12
+
 
 def as_dict(value: object) -> dict[str, Any]:
     """The value, which must be an object. Raises msgspec.ValidationError."""
@@ -39,21 +42,27 @@ def text_of(content: object) -> str:
 
 def count(value: object) -> int | None:
     """A token count as a vendor reports it, or None where it is missing or makes no sense."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
 
 
 def usage_of(
-    sent: int | None, received: int | None, cached: object = None, cache_write: object = None, reasoning: object = None
+    sent: object, received: object, cached: object = None, cache_write: object = None, reasoning: object = None
 ) -> Usage:
-    """One request's usage. Where the vendor does not say how much went in and out, all counts are 0: such a usage
-    has no price."""
-    if sent is None or received is None:
+    """One request's usage, of counts as the vendor reports them.
+
+    Where it does not say how much went in and out, or one of the counts makes no sense, all are 0: such a usage has
+    no price.
+    """
+    counts = [count(one) for one in (sent, received)]
+    counts += [0 if one is None else count(one) for one in (cached, cache_write, reasoning)]
+    known = [one for one in counts if one is not None]
+    if len(known) < len(counts):
         return Usage(requests=1)
     return Usage(
-        input_tokens=sent,
-        output_tokens=received,
-        cached_input_tokens=count(cached) or 0,
-        cache_write_tokens=count(cache_write) or 0,
-        reasoning_tokens=count(reasoning) or 0,
+        input_tokens=known[0],
+        output_tokens=known[1],
+        cached_input_tokens=known[2],
+        cache_write_tokens=known[3],
+        reasoning_tokens=known[4],
         requests=1,
     )

@@ -24,6 +24,7 @@ from interlock.errors import (
     QuotaUsedUp,
     RateLimitError,
 )
+from interlock.records.masking import without_keys
 
 #: Longest part of a vendor's message that people and logs see, in characters.
 MAX_SAYS = 200
@@ -61,8 +62,8 @@ _SAYS: dict[type[AgentFailed], str] = {
 }
 
 _LINK = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
-#: Keys by their look, shortened ones with stars too; and long words that no language has.
-_KEY = re.compile(
+#: More than keys by their look: shortened ones with stars too, and long words that no language has.
+_LIKE_KEY = re.compile(
     r"\bBearer\s+\S+"
     r"|\b(?:sk|pk|rk|org|proj|gsk|xai|ghp|key)[-_][\w*.-]{6,}"
     r"|\b(?:AKIA|AIza)[\w-]{10,}"
@@ -163,7 +164,7 @@ class VendorErrors:
         if len(self.secret) >= _MIN_SECRET:
             text = text.replace(self.secret, "[key]")
         text = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
-        text = _KEY.sub("[key]", _LINK.sub("[link]", text))
+        text = _LIKE_KEY.sub("[key]", without_keys(_LINK.sub("[link]", text)))
         text = " ".join(text.split())
         return text if len(text) <= limit else f"{text[: limit - 1]}…"
 

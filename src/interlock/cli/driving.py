@@ -351,15 +351,11 @@ def _log_to_home(platform: Platform) -> None:
     if platform.settings.log.level is not None:
         return
     import logging
-    import time
 
     from interlock.cli.door import LOG
+    from interlock.cli.private_log import PrivateLog
 
-    handler = logging.FileHandler(platform.settings.home / LOG, encoding="utf-8", delay=True)
-    lines = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-8s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    lines.converter = time.gmtime
-    handler.setFormatter(lines)
-    logging.getLogger("interlock").addHandler(handler)
+    logging.getLogger("interlock").addHandler(PrivateLog(platform.settings.home / LOG))
 
 
 @asynccontextmanager

@@ -18,9 +18,10 @@ Piece = str | Ink
 
 _CODES = {"good": "32", "bad": "31", "warn": "33", "accent": "36", "dim": "2", "bold": "1"}
 #: Whole terminal sequences: CSI, then strings such as OSC (titles, links, clipboard) with their ends, then the rest.
+#: No string holds another one's beginning, and none gives back what it has read: so no letter is read over and over.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c))?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x90\x98\x9c-\x9f]{0,4096}+(?:\x07|\x1b\\|\x9c))?"
     r"|\x1b[ -/]*[0-~]?"
 )
 #: Control bytes but tab and line feed; what turns the reading direction; invisible tags; halves of characters.

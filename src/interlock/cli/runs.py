@@ -12,7 +12,7 @@ import click
 
 from interlock.cli.door import Door
 from interlock.cli.grammar import Duration, Verb
-from interlock.cli.wording import Cell, Ink, ago, iso, marked, money, state, took, usd
+from interlock.cli.wording import Cell, Ink, ago, finite, iso, marked, money, state, took, usd
 from interlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def row_as_json(row: RunRow) -> dict[str, Any]:
         "updated_at": iso(row.updated_at),
         "finished_at": iso(row.finished_at),
         "wake_at": iso(row.wake_at),
-        "seconds": row.seconds,
+        "seconds": finite(row.seconds),
         "tokens": row.tokens,
         "cost_usd": money(row.cost_micros),
         "error": {"code": row.failure_code, "says": row.failure_says} if row.failure_code else None,

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from interlock.cli.door import Door
-from interlock.cli.wording import Cell, Ink, ago, iso, marked, money, state, took, usd
+from interlock.cli.wording import Cell, Ink, ago, finite, iso, marked, money, state, took, usd
 from interlock.records.run import Run, StepRun
 from interlock.stores.journal import RunRow
 
@@ -205,7 +205,7 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
         "seq": run.seq,
         "starts": run.starts,
         "paused": run.paused,
-        "seconds": _seconds(run),
+        "seconds": finite(_seconds(run)),
         "tokens": run.usage.total_tokens,
         "cost_usd": money(run.cost_micros),
         "output": finished.output if finished else None,
@@ -250,7 +250,7 @@ def _step_as_json(step: StepRun, name: str, *, content: bool) -> dict[str, Any]:
         "does": name,
         "status": step.status,
         "attempts": step.attempts,
-        "seconds": step.seconds,
+        "seconds": finite(step.seconds),
         "started_at": iso(step.started_at),
         "cost_usd": money(step.cost_micros),
         "tokens": step.usage.total_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -41,19 +42,31 @@ class Cell(NamedTuple):
 
 
 def iso(at: float | None) -> str | None:
-    """A time as ISO 8601 in UTC, for machines; None stays None."""
+    """A time as ISO 8601 in UTC, for machines; None stays None, and so does a time that no calendar has."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):  # a broken clock wrote it: no reason to hide the run
+        return None
+
+
+def finite(seconds: float) -> float | None:
+    """A number as JSON can carry it."""
+    return seconds if math.isfinite(seconds) else None
 
 
 def ago(seconds: float) -> str:
     """How long ago something was."""
+    if not math.isfinite(seconds):
+        return "at an unknown time"
     return "just now" if seconds < 1 else f"{_largest(seconds)} ago"
 
 
 def took(seconds: float) -> str:
     """How long something took."""
+    if not math.isfinite(seconds):
+        return "unknown"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 60:

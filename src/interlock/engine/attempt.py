@@ -11,6 +11,7 @@ from typing import Any
 from interlock.agents.agent import Attempt, Done
 from interlock.engine.parking import Parked, Stopped
 from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError
+from interlock.records.masking import without_keys
 
 LONGEST_SENTENCE = 300
 
@@ -89,9 +90,9 @@ def _rank(error: BaseException) -> int:
 
 def crashed(error: BaseException) -> AgentFailed:
     """Name an error nobody expected; the traceback goes to `detail`, which is never shown."""
-    says = str(error)[:LONGEST_SENTENCE]
+    says = without_keys(str(error))[:LONGEST_SENTENCE]
     return AgentFailed(
         f"It raised {type(error).__name__}{': ' + says if says else '.'}",
         code="agent.crashed",
-        detail="".join(traceback.format_exception(error)),
+        detail=without_keys("".join(traceback.format_exception(error))),
     )

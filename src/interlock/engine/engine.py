@@ -161,8 +161,9 @@ class Engine:
             return
         if run.status in (TaskStatus.BLOCKED, TaskStatus.CANCELLED):
             raise Conflict(f"{run_id} is over: {run.status.value}.", "Start a new run.", code="run.over")
+        held = self._holds(run_id)
         driver = await driver_elsewhere(self._journal, run_id)
-        if driver is not None and not self._holds(run_id):
+        if driver is not None and not held and not self._holds(run_id):
             raise DrivenElsewhere(f"{run_id} is being driven by {driver}.")
         facts: list[Fact] = in_doubt_answers(run, answer, by)
         if run.status is TaskStatus.FAILED or run.paused:

@@ -9,6 +9,7 @@ from interlock.agents.agent import BenchAgent, Brief
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
 from interlock.records.run import Run
+from interlock.records.task import json_copy
 
 #: Finds an agent by name; raises when this process does not know it.
 Crew = Callable[[str], BenchAgent]
@@ -23,7 +24,8 @@ def brief_of(run: Run, **more: Any) -> Brief:
     """
     assert run.admitted is not None
     task = run.admitted.task
-    context = {**task["context"], **more.pop("context", {})}
+    # A copy, for the task is a fact: no agent can change what was judged and is written down.
+    context = json_copy({**task["context"], **more.pop("context", {})})
     return Brief(text=task["description"], context=context, **more)
 
 

@@ -21,6 +21,7 @@ from interlock.records.verdict import Act, Effect, Verdict, refusal
 
 if TYPE_CHECKING:
     from interlock.platform.assembly import House
+    from interlock.platform.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Admission:
         flow: The shape of the work.
         routed: Who gets it, and why.
         missing: What those who lack a key need: names of environment variables.
+        withheld: Why a key that is there is not used, and what to do about it; empty where there is none.
     """
 
     task: Task
@@ -46,6 +48,7 @@ class Admission:
     flow: Literal["task", "hybrid"]
     routed: RunRouted
     missing: tuple[str, ...]
+    withheld: tuple[str, str] | None = None
 
     @classmethod
     def of(
@@ -55,7 +58,7 @@ class Admission:
         decided: Route,
         available: Callable[[str], bool],
         others: Iterable[str],
-        variable: Callable[[str], str],
+        settings: Settings,
     ) -> Admission:
         """Give a routed task its ids and its crew.
 
@@ -76,7 +79,7 @@ class Admission:
             crew = [decided.platform]
         routed = RunRouted(platform=decided.platform, candidates=crew, reasons=reasons)
         lacking = [name for name in dict.fromkeys(crew) if not available(name)]
-        missing = tuple(dict.fromkeys(variable(name) for name in lacking))
+        missing = tuple(dict.fromkeys(settings.variable_of(name) for name in lacking))
         flow: Literal["task", "hybrid"] = "hybrid" if decided.platform == HYBRID else "task"
         return cls(
             task=task,
@@ -87,6 +90,7 @@ class Admission:
             flow=flow,
             routed=routed,
             missing=missing,
+            withheld=next((settings.lacks(name) for name in lacking if settings.is_withheld(name)), None),
         )
 
 
@@ -157,6 +161,9 @@ def _at_the_door(admission: Admission, verdict: Verdict) -> list[Fact]:
         )
         return [asked, RunWaiting(reason="person", ref=question, says=verdict.reason)]
     if admission.missing:
+        if admission.withheld is not None:
+            error = AuthenticationError(*admission.withheld)
+            return [RunFinished(status="failed", failure=failure_of(error))]
         # Whoever has no key at all may begin with either vendor's.
         usual = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
         wanted = sorted(usual if usual & set(admission.missing) else set(admission.missing))

@@ -61,7 +61,8 @@ def prepare(home: Path) -> Path:
     """
     file = home / "interlock.toml"
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (home.parent, home):  # both are ours, and `parents` would leave one open to others
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.write_text(_SETTINGS, encoding="utf-8")
     except OSError as error:
         do = "Choose another home, for example `interlock demo --home /tmp/interlock`."

@@ -115,10 +115,8 @@ def check_keys(settings: Settings) -> list[Check]:
         if settings.has_key(name):
             found.append(Check(name=f"agent {name}", state="ok", says=f"{name} has what it needs."))
             continue
-        provider = settings.providers.get(settings.agents[name].provider)
-        variable = provider.key_env if provider else None
-        do = f"Set {variable}." if variable else "Describe its provider in interlock.toml."
-        found.append(Check(name=f"agent {name}", state="warning", says=f"{name} has no key.", do=do))
+        says, do = settings.lacks(name)
+        found.append(Check(name=f"agent {name}", state="warning", says=says, do=do))
     return found
 
 

@@ -9,7 +9,7 @@ import time
 from interlock.errors import UsageError
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_GIVEN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}$")
+_GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
 
 
 def new_run_id(now: float | None = None, random: int | None = None) -> str:
@@ -30,7 +30,7 @@ def check_id(given: str) -> str:
     Raises:
         UsageError: code `usage.id`, when it could not be typed, printed or stored safely.
     """
-    if not isinstance(given, str) or not _GIVEN.match(given):
+    if not isinstance(given, str) or not _GIVEN.fullmatch(given):
         raise UsageError(
             f"{str(given)[:60]!r} cannot be an id.",
             "Use 1 to 200 letters, digits and . _ : @ + - and begin with a letter or digit.",

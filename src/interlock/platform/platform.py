@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -13,7 +14,7 @@ from interlock.agents.function import as_agent
 from interlock.agents.provider import Provider
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.drive import End
-from interlock.errors import Conflict, UsageError
+from interlock.errors import Conflict, StoreFailed, UsageError
 from interlock.governance.commands import CommandPolicy
 from interlock.governance.guardrails import Guardrail
 from interlock.platform.admission import Admission, admit, same_work
@@ -76,6 +77,7 @@ class Platform:
         self._journal: SqliteJournal | None = None
         self._houses: dict[asyncio.AbstractEventLoop, House] = {}
         self._portal: Portal | None = None
+        self._process = os.getpid()
 
     def __repr__(self) -> str:
         return f"Platform(home={str(self._settings.home)!r}, profile={self._settings.profile!r})"
@@ -275,11 +277,9 @@ class Platform:
             capabilities: Task types it is for; those are then routed to it first.
 
         Raises:
-            UsageError: it is no agent, or the name cannot be used.
+            UsageError: it is no agent, or the name cannot be used or is taken. A built-in agent may be replaced, once.
         """
-        check_id(name)
-        if name == "hybrid":
-            raise UsageError("`hybrid` is the name of a way of working, not of an agent.", code="usage.agent")
+        self._check_new(name)
         if isinstance(capabilities, str):
             raise UsageError("capabilities is a list of task types, not one text.", code="usage.agent")
         self._registry.agents[name] = as_agent(name, agent)
@@ -297,14 +297,14 @@ class Platform:
             capabilities: Task types it is for.
 
         Raises:
-            UsageError: a provider without a model, or something that is neither.
+            UsageError: a provider without a model, something that is neither, or a name that is taken.
         """
         if not hasattr(provider, "complete"):
             self.register_agent(name, provider, capabilities)
             return
         if not model:
             raise UsageError(f"Which model should {name} use?", "Pass model='...'.", code="usage.model")
-        check_id(name)
+        self._check_new(name)
         self._registry.providers[name] = (provider, model)
         self._registry.capabilities[name] = tuple(str(c) for c in capabilities)
 
@@ -372,6 +372,8 @@ class Platform:
         Args:
             grace: Seconds running steps get; by default `limits.shutdown_grace`.
         """
+        if self._forked():
+            return  # they are the other process's to close
         grace = self._settings.limits.shutdown_grace if grace is None else grace
         if self._portal is not None:
             await asyncio.to_thread(self._close_portal, grace)
@@ -398,6 +400,8 @@ class Platform:
 
     def close_sync(self) -> None:
         """The same as `close`, for code without an event loop."""
+        if self._forked():
+            return
         # Called at the interpreter's exit too, when no new thread can be had: the portal is closed from this one.
         self._close_portal(self._settings.limits.shutdown_grace)
         in_private_loop(self.close)
@@ -414,6 +418,7 @@ class Platform:
 
     def _house(self) -> House:
         """The parts for the running event loop, made on first use."""
+        self._check_process()
         loop = asyncio.get_running_loop()
         house = self._houses.get(loop)
         if house is None:
@@ -425,14 +430,34 @@ class Platform:
         return house
 
     def _open(self) -> SqliteJournal:
+        self._check_process()
         if self._journal is None:
             self._journal = open_journal(self._settings, self._clock)
         return self._journal
 
     def _sync(self, work: Callable[[], Awaitable[T]]) -> T:
+        self._check_process()
         if self._portal is None:
             self._portal = Portal()
         return self._portal.call(work)
+
+    def _forked(self) -> bool:
+        """Whether the open parts are those of the process that this one was forked from."""
+        return self._process != os.getpid() and (self._journal is not None or self._portal is not None)
+
+    def _check_process(self) -> None:
+        """Refuse to go on with another process's open parts: after a fork its threads and locks are not here."""
+        if self._forked():
+            says = "This platform was opened in another process, before a fork; it cannot be used in this one."
+            raise StoreFailed(says, "Make a new Platform after the fork.", code="store.forked")
+        self._process = os.getpid()
+
+    def _check_new(self, name: str) -> None:
+        check_id(name)
+        if name == "hybrid":
+            raise UsageError("`hybrid` is the name of a way of working, not of an agent.", code="usage.agent")
+        if name in self._registry.agents or name in self._registry.providers:
+            raise UsageError(f"There is already an agent {name!r}.", "Give it another name.", code="usage.agent")
 
     def _rows(self, query: Query) -> list[RunRow]:
         journal = self._open()
@@ -447,7 +472,7 @@ class Platform:
         with self._telemetry.span("route", "routing") as span:
             decided = self._route(task, pure=False)
             span.set(platform=decided.platform)
-        return Admission.of(task, run_id, decided, self._available, self._others(), self._settings.variable_of)
+        return Admission.of(task, run_id, decided, self._available, self._others(), self._settings)
 
     def _route(self, task: Task, *, pure: bool) -> Route:
         return route(

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from interlock.errors import UsageError
+
 T = TypeVar("T")
 
 
@@ -23,7 +25,14 @@ class Portal:
         self._thread.start()
 
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do asynchronous work there and return its result; an interrupt cancels it."""
+        """Do asynchronous work there and return its result; an interrupt cancels it.
+
+        Raises:
+            UsageError: code `usage.deadlock`, when the portal's own loop asks: it would wait for itself for ever.
+        """
+        if threading.current_thread() is self._thread:
+            says = "This would wait for itself: it was called from inside the event loop that is to do the work."
+            raise UsageError(says, "Use `await platform.run(...)` here.", code="usage.deadlock")
         future = asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
         try:
             return future.result()

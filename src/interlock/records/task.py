@@ -99,7 +99,7 @@ class Task:
             if not isinstance(value, Mapping):
                 raise _wrong(name, "a mapping", value)
             check_json(value, f"Task.{name}")
-            object.__setattr__(self, name, MappingProxyType(dict(value)))
+            object.__setattr__(self, name, MappingProxyType(json_copy(value)))
 
     def __hash__(self) -> int:
         return hash((self.id, self.description, self.type))
@@ -108,12 +108,12 @@ class Task:
         return (from_json, (self.to_json(),))
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values; `from_json` reads it back."""
+        """All fields as JSON values, none of them shared with the task; `from_json` reads it back."""
         found: dict[str, Any] = {}
         for spec in fields(self):
             value = getattr(self, spec.name)
             if isinstance(value, MappingProxyType):
-                value = dict(value)
+                value = json_copy(value)
             elif isinstance(value, TaskType):
                 value = value.value
             found[spec.name] = value
@@ -161,6 +161,17 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
                 "Use texts, numbers, booleans, None, lists and dicts.",
                 code="usage.json",
             )
+
+
+def json_copy(value: Any) -> Any:
+    """A copy of a JSON value that shares nothing that could be changed: who judged it and who uses it see the same."""
+    if isinstance(value, list):
+        return [json_copy(below) for below in value]
+    if isinstance(value, tuple):
+        return tuple(json_copy(below) for below in value)
+    if isinstance(value, Mapping):
+        return {key: json_copy(below) for key, below in value.items()}
+    return value
 
 
 def _inside(value: Any, where: str) -> Iterator[tuple[str, Any]]:

@@ -18,8 +18,6 @@ from interlock.records.run import status_after
 from interlock.records.task import TaskStatus
 
 TITLE = 200
-#: The largest whole number every store can hold.
-LARGEST = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -131,8 +129,6 @@ def advance(row: Row, fact: Fact, at: float) -> bool:
 def _finish(row: Row, fact: RunFinished, at: float) -> None:
     row.finished_at, row.wake_at, row.driver = at, None, ""
     row.agent, row.guardrail = fact.agent, fact.guardrail
-    row.seconds, row.tokens, row.cost_micros = fact.seconds, min(fact.usage.total_tokens, LARGEST), fact.cost_micros
-    if row.cost_micros is not None:
-        row.cost_micros = min(row.cost_micros, LARGEST)
+    row.seconds, row.tokens, row.cost_micros = fact.seconds, fact.usage.total_tokens, fact.cost_micros
     row.failure_code = fact.failure.code if fact.failure else ""
     row.failure_says = fact.failure.says if fact.failure else ""

@@ -34,6 +34,21 @@ _LAZY = {
 }
 
 
+__all__ = [
+    "Calls",
+    "FakeClock",
+    "Fault",
+    "RecordedRequest",
+    "Reply",
+    "RequestView",
+    "ScriptedAgent",
+    "SimulatedProvider",
+    "Structured",
+    "Text",
+    "call",
+]
+
+
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -215,7 +215,6 @@ FORMS: dict[str, tuple[str, ...]] = {
         r"fig(?:d|o[hru]|u)_[\w-]{30,}",
         r"ntn_\w{40,}",
         r"secret_[A-Za-z0-9]{40,}",
-        r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}",
         r"\d/1\d{12,}(?:/\d{13,})?:[0-9a-f]{32}",
         r"pk_\d{6,}_[A-Z0-9]{32}",
         r"CFPAT-[\w-]{40,}",
@@ -251,6 +250,7 @@ MARKED: tuple[tuple[bytes, str, str], ...] = (
     (b"-", "mail-token", r"[0-9a-f]{32}-(?:us\d{1,2}|[0-9a-f]{8}-[0-9a-f]{8})\b"),
     (b":A", "telegram-token", r"(?:bot)?\d{8,10}:A[\w-]{34}"),
     (b".", "discord-token", r"[MNO][\w-]{22,28}\.[\w-]{6,7}\.[\w-]{27,}"),
+    (b".", "saas-token", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),
     (b"_", "opaque-token", r"[a-z][a-z0-9]+_[A-Za-z0-9]{34,}\b"),
     (b"_", "token", r"[a-z][a-z0-9]+[-_](?:live|test|prod|secret|pat|sk|api|key|tok|token)[-_]\w{20,}"),
 )
@@ -268,7 +268,7 @@ _IDS = tuple(
 #: Beginnings that other things have as well, so that the rest must look random; so must it behind any short one.
 _DOUBTFUL = ("(?:live|test)_", "secret_", "oauth:", "[sr]k_(?:live|test|prod|sbox)_", "api_org_")
 _DISTINCT = 5
-_CERTAIN = ("SCW", "SK", "A3-", "00D")
+_CERTAIN = ("SCW", "SK", "A3-", "00D", "cio")
 
 #: Longer tokens end where the next one begins.
 _LONGEST = 8192

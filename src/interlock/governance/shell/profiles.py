@@ -23,18 +23,22 @@ PROGRAMS = frozenset(
             "cd",
             "df",
             "docker",
+            "du",
             "find",
+            "free",
             "git",
             "grep",
             "head",
             "kubectl",
             "ls",
+            "lsblk",
             "npm",
+            "nproc",
             "ps",
             "pytest",
             "systemctl",
         ),
-        *("tail", "terraform", "top", "wc"),
+        *("tail", "terraform", "top", "uname", "uptime", "wc"),
     }
 )
 

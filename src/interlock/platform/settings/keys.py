@@ -9,20 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from interlock.errors import SettingsError
+from interlock.records.masking import holds_key
 
 _SECRET_NAME = re.compile(r"(^key|api_?key|_key|token|password|passwd|secrets?|credentials?)$")
-#: Texts that are keys by their look. The first two are whole values, the rest may stand anywhere in one.
-_SECRET_VALUE = re.compile(
-    r"""^\s*['"]?sk-[A-Za-z0-9]\S*\s*$                                   # OpenAI, Anthropic and who copies them
-      | \bsk-[A-Za-z0-9_-]{20,}
-      | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|pylf_v)[A-Za-z0-9_-]{10,}
-      | \bAKIA[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_-]{30,}
-      | -----BEGIN[A-Z ]*PRIVATE\ KEY
-      | \bBearer\s+[A-Za-z0-9._~+/-]{16,}
-      | ://[^/\s:@]*:[^/\s@]+@                                          # an address with a password in it
-    """,
-    re.VERBOSE,
-)
+#: A whole value that can be nothing but a key, however short.
+_WHOLE_KEY = re.compile(r"""\s*['"]?sk-[A-Za-z0-9]\S*\s*""")
 _MAX_KEY_FILE = 64 * 1024
 
 
@@ -34,7 +25,7 @@ def names_a_secret(name: str) -> bool:
 
 def is_a_secret(value: Any) -> bool:
     """Whether this text looks like a key: `sk-...`, a private key, an address with a password ..."""
-    return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
+    return isinstance(value, str) and (_WHOLE_KEY.fullmatch(value) is not None or holds_key(value))
 
 
 def masked(text: str) -> str:
@@ -72,6 +63,12 @@ class Keys(Mapping[str, str]):
         raise TypeError("API keys are not pickled; read them again with settings.load().")
 
 
+def key_file(variable: str, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The file that `<variable>_FILE` names, or None; see `find_key`."""
+    named = environ.get(f"{variable}_FILE", "").strip()
+    return cwd / os.path.expanduser(named) if named else None
+
+
 def find_key(variable: str, environ: Mapping[str, str], cwd: Path) -> tuple[str, str] | None:
     """The key that an environment variable, or the file named by `<variable>_FILE`, holds.
 
@@ -88,9 +85,9 @@ def find_key(variable: str, environ: Mapping[str, str], cwd: Path) -> tuple[str,
     """
     if key := environ.get(variable, "").strip():
         return usable(key, variable), variable
-    variable = f"{variable}_FILE"
-    if named := environ.get(variable, "").strip():
-        key = _read_key(cwd / os.path.expanduser(named), variable)
+    if path := key_file(variable, environ, cwd):
+        variable = f"{variable}_FILE"
+        key = _read_key(path, variable)
         return (usable(key, variable), variable) if key else None
     return None
 

@@ -29,13 +29,19 @@ from interlock.platform.settings.layers import (
     shape,
     shown,
 )
-from interlock.platform.settings.sections import PROVIDERS, Settings
+from interlock.platform.settings.sections import PROVIDERS, Settings, not_used
 
+_LOOPBACK = r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?:[/?#]|$)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: What the guides call some settings.
 #: Profiles that mean something by themselves; no file has to define them.
 KNOWN_PROFILES = frozenset({"production", "prod", "staging", "development", "dev"})
 _ALIASES = {"storage_path": "home", "log_level": "log.level", "log_format": "log.format"}
+#: Addresses that a vendor's key may always go to: the vendor's own, and this machine.
+_HOME_HOSTS = {
+    name: re.compile(rf"https://(?:[a-z0-9-]+\.)*{host}(?::[0-9]+)?(?:[/?#]|$)|{_LOOPBACK}", re.I)
+    for name, host in (("openai", r"api\.openai\.com"), ("anthropic", r"api\.anthropic\.com"))
+}
 _KEY_ARGUMENTS = {"openai_api_key": "openai", "anthropic_api_key": "anthropic"}
 
 
@@ -67,13 +73,17 @@ def load(
     profile = profile or environ.get("INTERLOCK_PROFILE", "").strip() or None
     file = find(cwd, config or environ.get("INTERLOCK_CONFIG", "").strip() or None)
     problems = secrets_in(file) if file else []
-    values = _layers(file, profile, environ, cwd, _from_arguments(home, overrides or {}, cwd), problems)
+    values, of_file = _layers(file, profile, environ, cwd, _from_arguments(home, overrides or {}, cwd), problems)
     settings = build(_defaults(cwd), values, problems)
     problems += _contradictions(settings, values)
-    found, told = _find_keys(settings, keys or {}, environ, cwd, problems)
+    astray = _led_astray(values, of_file)
+    found, told = _find_keys(settings, keys or {}, environ, cwd, problems, astray)
     refuse(_worth_saying(problems))
     told |= {dotted(key): values[key].origin if key in values else "default" for key, _ in leaves(settings)}
-    return replace(settings, profile=profile, file=file.path if file else None, keys=found, origins=told)
+    withheld = {name: where for name, where in astray.items() if f"keys.{name}" in told and name not in found}
+    return replace(
+        settings, profile=profile, file=file.path if file else None, keys=found, origins=told, withheld=withheld
+    )
 
 
 def _defaults(cwd: Path) -> Settings:
@@ -87,8 +97,8 @@ def _layers(
     cwd: Path,
     arguments: Iterator[Given | Problem],
     problems: list[Problem],
-) -> dict[Key, Given]:
-    """What each key is given by the strongest layer that gives it anything."""
+) -> tuple[dict[Key, Given], dict[Key, Given]]:
+    """What each key is given by the strongest layer that gives it anything, and by the file."""
     values: dict[Key, Given] = {}
 
     def take(read: Iterator[Given | Problem]) -> None:
@@ -99,12 +109,13 @@ def _layers(
                 values[one.key] = one
 
     take(_from_file(file, profile))
+    of_file = dict(values)
     # The file comes first, for a variable can only mean a name with dashes or dots that is known.
     key_variables = {one.value for key, one in values.items() if key[-1] == "key_env" and one.value}
     key_variables |= {provider.key_env for provider in PROVIDERS.values() if provider.key_env}
     take(read_environment(Settings, environ, _names(_defaults(cwd), values), key_variables, cwd))
     take(arguments)
-    return values
+    return values, of_file
 
 
 def _here() -> Path:
@@ -172,7 +183,7 @@ def _from_arguments(
     for name, value in overrides.items():
         _put(table, tuple(name.split(".")) if not isinstance(value, Mapping) else (name,), value)
     if home is not None:
-        table["home"] = os.fspath(home)
+        table["home"] = os.fspath(home) if isinstance(home, os.PathLike) else home
     return read_table(Settings, table, layer)
 
 
@@ -214,14 +225,39 @@ def _contradiction(says: str, key: Key) -> Problem:
     return Problem(says=says, key=key, code="settings.contradiction")
 
 
+def _led_astray(values: Mapping[Key, Given], of_file: Mapping[Key, Given]) -> dict[str, str]:
+    """The vendors whose address a file changed without saying which key belongs there, and where it did so.
+
+    The key that a person keeps in their environment is meant for the vendor. A file in the current folder may be
+    anybody's: it gets that key sent elsewhere only where its author wrote down that this is wanted.
+    """
+    found: dict[str, str] = {}
+    for name, home in _HOME_HOSTS.items():
+        address = ("providers", name, "base_url")
+        given = of_file.get(address)
+        if given is None or given.value is None or values[address] is not given:
+            continue
+        if not home.match(given.value) and ("providers", name, "key_env") not in of_file:
+            found[name] = given.origin
+    return found
+
+
+def _said(key: object, name: str) -> str | None:
+    """A key that was given as an argument; None for none, and for white space."""
+    if key is not None and not isinstance(key, str):
+        raise SettingsError(f"The key for {name} must be a text, not {type(key).__name__}.")
+    return (key or "").strip() or None
+
+
 def _find_keys(
     settings: Settings,
     given: Mapping[str, str | None],
     environ: Mapping[str, str],
     cwd: Path,
     problems: list[Problem],
+    astray: Mapping[str, str],
 ) -> tuple[Keys, dict[str, str]]:
-    """All API keys there are, and where each comes from."""
+    """All API keys there are, and where each comes from, or why it is not used."""
     held: dict[str, str] = {}
     origins: dict[str, str] = {}
     for name in given:
@@ -229,10 +265,13 @@ def _find_keys(
             problems.append(Problem(says=f"There is no provider {name!r} to have a key", key=("keys", name)))
     for name, provider in settings.providers.items():
         try:
-            if key := (given.get(name) or "").strip():
+            if (key := _said(given.get(name), name)) is not None:
                 held[name], origins[f"keys.{name}"] = usable(key, f"The key for {name}"), "argument"
             elif provider.key_env and (found := find_key(provider.key_env, environ, cwd)):
-                held[name], origins[f"keys.{name}"] = found[0], f"env {found[1]}"
+                if name in astray:
+                    origins[f"keys.{name}"] = not_used(name, astray[name])
+                else:
+                    held[name], origins[f"keys.{name}"] = found[0], f"env {found[1]}"
         except SettingsError as error:
             problems.append(Problem(says=error.says.rstrip("."), key=("keys", name), code=error.code, do=error.do))
     return Keys(held), origins

@@ -203,7 +203,9 @@ class Settings:
         profile: The chosen profile, if any.
         file: The settings file that was read, if any.
         keys: API keys by provider, never shown.
+        key_files: The files that variables such as OPENAI_API_KEY_FILE name, whether they were needed or not.
         origins: Where each value comes from, by dotted key.
+        withheld: Providers whose key is not used, with the place in the file that sends them elsewhere.
     """
 
     home: Path
@@ -219,7 +221,9 @@ class Settings:
     profile: str | None = field(default=None, metadata=_NOT_SETTABLE)
     file: Path | None = field(default=None, metadata=_NOT_SETTABLE)
     keys: Keys = field(default_factory=Keys, metadata=_NOT_SETTABLE)
+    key_files: tuple[Path, ...] = field(default=(), metadata=_NOT_SETTABLE)
     origins: Mapping[str, str] = field(default_factory=dict, metadata=_NOT_SETTABLE, repr=False)
+    withheld: Mapping[str, str] = field(default_factory=dict, metadata=_NOT_SETTABLE, repr=False)
 
     def provider(self, name: str) -> ProviderSettings:
         """How to reach a provider, its key included.
@@ -250,10 +254,25 @@ class Settings:
         provider = self.providers.get(found.provider) if found else None
         return (provider.key_env if provider else None) or "OPENAI_API_KEY"
 
+    def is_withheld(self, agent: str) -> bool:
+        """Whether there is a key for an agent that is not used, since a file sends its provider elsewhere."""
+        found = self.agents.get(agent)
+        return found is not None and found.provider in self.withheld
+
+    def lacks(self, agent: str) -> tuple[str, str]:
+        """Why an agent that has no key has none, and what to do about it; see `has_key`."""
+        found = self.agents.get(agent)
+        if found is not None and self.is_withheld(agent):
+            says = f"{agent} has no key: {self.withheld[found.provider]} sends {found.provider} to another address."
+            return says, f"Name key_env there to use the key in {self.variable_of(agent)}."
+        provider = self.providers.get(found.provider) if found else None
+        variable = provider.key_env if provider else None
+        return f"{agent} has no key.", f"Set {variable}." if variable else "Describe its provider in interlock.toml."
+
     def entries(self) -> list[tuple[str, Any, str]]:
         """Every dotted key with its JSON value and its origin; of API keys only whether they are set."""
         told = [(dotted(key), _plain(value)) for key, value in leaves(self)]
-        told += [(dotted(("keys", name)), "set" if name in self.keys else "not set") for name in self.providers]
+        told += [(dotted(("keys", name)), self._key_state(name)) for name in self.providers]
         return [(key, value, self.origins.get(key, "default")) for key, value in told]
 
     def as_dict(self) -> dict[str, Any]:
@@ -264,8 +283,18 @@ class Settings:
             for part in key[:-1]:
                 below = below.setdefault(part, {})
             below[key[-1]] = _plain(value)
-        found["keys"] = {name: "set" if name in self.keys else "not set" for name in self.providers}
+        found["keys"] = {name: self._key_state(name) for name in self.providers}
         return found
+
+    def _key_state(self, provider: str) -> str:
+        if provider in self.withheld:
+            return "not used"
+        return "set" if provider in self.keys else "not set"
+
+
+def not_used(provider: str, where: str) -> str:
+    """Why a key that is there is not used."""
+    return f"{where} sends {provider} to another address; name key_env there to use the key"
 
 
 def _plain(value: Any) -> Any:
