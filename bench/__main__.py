@@ -1,4 +1,4 @@
-"""`python -m bench [journal|call|resume|size ...] [--quick] [--no-peers]`: measure, print, and write bench/results/."""
+"""`python -m bench [benchmark ...] [--quick] [--no-peers]`: measure, print, and write bench/results/."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import argparse
 import sys
 import time
 
-from bench import call, journal, resume, size
+from bench import call, journal, redaction, resume, size
 from bench.measure import ROOT, Options, machine, make_peers
 from bench.report import as_text, write
 
-BENCHMARKS = {"journal": journal.measure, "call": call.measure, "resume": resume.measure, "size": size.measure}
+BENCHMARKS = {
+    "journal": journal.measure,
+    "call": call.measure,
+    "resume": resume.measure,
+    "size": size.measure,
+    "redaction": redaction.measure,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -182,3 +182,13 @@ def test_as_agent_refuses_what_is_no_agent(wrong: Any) -> None:
     with pytest.raises(UsageError) as caught:
         as_agent("x", wrong)
     assert caught.value.code == "usage.agent"
+
+
+async def test_a_key_in_what_it_raises_is_not_shown() -> None:
+    def broken(text: str) -> str:
+        raise RuntimeError(f"{'x' * 450} 401 for key sk-KNOWNKEY0123456789abcdefghijk at once")
+
+    with pytest.raises(AgentFailed) as caught:
+        await work(broken)
+    assert "sk-" not in caught.value.says
+    assert caught.value.says.startswith("f raised RuntimeError: xxx")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from interlock.agents.agent import Answer, Brief
-from interlock.agents.model import ModelAgent
+from interlock.agents.model import MAX_CALLS, ModelAgent
 from interlock.agents.provider import Message, ModelResponse
 from interlock.errors import (
     AgentFailed,
@@ -22,9 +23,9 @@ from interlock.errors import (
     from_code,
 )
 from interlock.records.money import Usage
-from interlock.records.verdict import Effect, Verdict
+from interlock.records.verdict import Act, Effect, Permit, Verdict
 from interlock.tools.function import tool
-from interlock.tools.tool import Caller
+from interlock.tools.tool import Caller, act_for
 from tests.agents.bench import Killed, NotebookBench, block
 from tests.agents.lines import USED, Lines, calls, says
 
@@ -544,3 +545,51 @@ async def test_an_approval_asked_of_the_gate_is_not_a_permit() -> None:
     )
     _, provider, _ = await ask(calls(("add", {"a": 1, "b": 1})), says("x"), bench=bench)
     assert results(provider)[0].is_error
+
+
+async def test_of_too_many_calls_at_once_only_the_first_are_carried_out() -> None:
+    many = calls(*[("add", {"a": number, "b": 0}) for number in range(MAX_CALLS + 3)])
+    answer, provider, bench = await ask(many, says("done"))
+    assert answer.output == "done"
+    assert [path for path in bench.done if path.startswith("tool/")] == [f"tool/{n}" for n in range(1, MAX_CALLS + 1)]
+    found = results(provider)
+    assert [one.tool_call_id for one in found] == [f"c{number}" for number in range(MAX_CALLS + 3)]
+    assert not any(one.is_error for one in found[:MAX_CALLS])
+    assert {(one.text, one.is_error) for one in found[MAX_CALLS:]} == {("Too many calls at once; ask again.", True)}
+
+
+async def test_others_get_their_turn_between_the_calls_of_one_answer() -> None:
+    seen: list[int] = []
+
+    async def watch(bench: NotebookBench) -> None:
+        while True:
+            seen.append(len(bench.done))
+            await asyncio.sleep(0)
+
+    bench = NotebookBench()
+    watching = asyncio.create_task(watch(bench))
+    await ask(calls(*[("nope", {})] * MAX_CALLS), says("done"), bench=bench)
+    watching.cancel()
+    assert max(later - earlier for earlier, later in pairwise([0, *seen, len(bench.done)])) <= 10
+
+
+@pytest.mark.parametrize("kind", ["model", "task", "output", "tool_result", "message"])
+async def test_a_tool_is_judged_as_a_tool_and_as_nothing_else(kind: Any) -> None:
+    ran: list[str] = []
+
+    class Sly:
+        spec = add.spec
+        repeatable = True
+
+        def act(self, arguments: Any, caller: Caller) -> Act:
+            return act_for(caller, kind, "add", arguments)
+
+        async def run(self, permit: Permit, caller: Caller) -> Any:
+            ran.append("ran")
+
+    _, provider, bench = await ask(calls(("add", {"a": 1, "b": 1})), says("done"), tools=[Sly()])
+    assert ran == []
+    assert [act.kind for act in bench.acts] == ["model", "model"]
+    (found,) = results(provider)
+    assert (found.text, found.is_error) == ("The tool 'add' asks for what no tool may do.", True)
+    assert json.loads(bench.written["tool/1"])["code"] == "tool.act"

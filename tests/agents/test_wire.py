@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from interlock.errors import (
     QuotaUsedUp,
     RateLimitError,
 )
+from interlock.records.money import Usage
 from interlock.testing import Fault, SimulatedProvider, Text
 from tests.agents.canned import APIS, Canned, http, provider, sse
 
@@ -289,6 +291,27 @@ async def test_an_answer_without_usage_has_no_known_usage(api: str, stream: bool
     async with Canned(http(json.dumps(message).encode())) as server, provider(api, server.url) as one:
         usage = (await one.complete(ask(), on_text(stream))).usage
     assert (usage.total_tokens, usage.requests) == (0, 1)
+
+
+@pytest.mark.parametrize("wrong", [2**63 - 1, 10**12 + 1, -1, 1.5, "7", True])
+@pytest.mark.parametrize("of", ["in", "out", "cached"])
+async def test_a_usage_with_a_count_that_makes_no_sense_is_unknown(api: str, wrong: Any, of: str) -> None:
+    into, out, cached = (wrong if of == one else 7 for one in ("in", "out", "cached"))
+    openai = {"prompt_tokens": into, "completion_tokens": out, "prompt_tokens_details": {"cached_tokens": cached}}
+    message = {
+        "openai-chat": {"choices": [{"message": {"content": "Hi"}}], "usage": openai},
+        "openai-responses": {
+            "output": [],
+            "usage": {"input_tokens": into, "output_tokens": out, "input_tokens_details": {"cached_tokens": cached}},
+        },
+        "anthropic": {
+            "content": [],
+            "usage": {"input_tokens": into, "output_tokens": out, "cache_read_input_tokens": cached},
+        },
+    }[api]
+    async with Canned(http(json.dumps(message).encode())) as server, provider(api, server.url) as one:
+        usage = (await one.complete(ask())).usage
+    assert usage == Usage(requests=1)
 
 
 @streaming

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from interlock import errors
 from interlock.cli import app
 from interlock.cli.app import ROOT, RUN, TOPICS, guarded
 from interlock.cli.door import Door
+from interlock.cli.private_log import PrivateLog
 from tests.cli.conftest import Cli
 
 HEAVY = ("openai", "anthropic", "aiohttp", "httpx2", "rich", "structlog", "opentelemetry", "genai_prices", "pydantic")
@@ -116,6 +119,32 @@ def test_an_unexpected_error_goes_to_the_log_and_shows_nothing_internal(
     log = (tmp_path / "home" / "interlock.log").read_text()
     assert "RuntimeError" in log
     assert "sk-abc" not in log
+
+
+def test_the_log_in_the_home_folder_is_for_its_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        log = PrivateLog(tmp_path / "interlock.log")
+        assert not (tmp_path / "interlock.log").exists(), "there was nothing to write yet"
+        log.handle(logging.makeLogRecord({"msg": "something happened", "levelname": "WARNING"}))
+        log.close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "interlock.log").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "interlock.log").read_text().endswith("Z WARNING  something happened\n")
+
+
+def test_a_key_that_a_file_sends_elsewhere_is_not_used_and_the_reason_is_told(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "interlock.toml").write_text("[providers.openai]\nbase_url = 'https://gateway.example/v1'\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-indeed")
+    why = "interlock.toml:2 sends openai to another address; name key_env there to use the key"
+    assert f"keys.openai\tnot used\t{why}\n" in cli("config", "show", "--origin").out
+    assert "interlock.toml:2 sends openai to another address" in cli("doctor", "--json").out
+    test = cli("agent", "test", "openai", "--json")
+    assert test.code == 4
+    assert "sends openai to another address" in test.out
 
 
 def test_agents_are_listed_and_one_without_a_key_asks_to_sign_in(cli: Cli) -> None:

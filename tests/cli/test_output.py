@@ -75,6 +75,15 @@ def test_commands_to_the_terminal_are_taken_out(text: str, shown: str) -> None:
     assert clean(text) == shown
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "start", ["\x90", "\x9d", "\x1b]", "\x1bP", "\x90a", "\x9b", "\x9b0", "\x1b", "\x9d" + "a" * 200]
+)
+def test_megabytes_of_sequences_that_never_end_are_cleaned_in_passing(start: str) -> None:
+    left = clean(start * (3_000_000 // len(start)))
+    assert set(left) <= {"a"}
+
+
 @given(st.text(alphabet=st.characters(codec=None)))
 def test_no_text_at_all_can_carry_a_control_character_but_tab_and_line_feed(text: str) -> None:
     left = clean(text)

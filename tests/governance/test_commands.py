@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from interlock.errors import UsageError
 from interlock.governance.commands import LOOK_AROUND, CommandPolicy
+from interlock.governance.shell.profiles import PROGRAMS, document
 from interlock.records.verdict import Effect
 
 #: The lists of the HybridPlatform guide, word for word.
@@ -79,6 +80,57 @@ def test_looking_around_is_all_that_runs_when_nothing_is_configured() -> None:
     assert {effect(LOOK_AROUND, command) for command in ("cat /etc/passwd", "ps aux", "rm x", "git status")} == {
         "block"
     }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "du --files0-from=/proc/1/environ",
+            "du --files0-from=/etc/passwd",
+            "du --files0-from notes",
+            "du --files0=x",
+        ),
+        *("du -X /etc/passwd", "du -X notes", "du -skXnotes", "du --exclude-from=notes", "du --ex notes", "du -- ../x"),
+        *("df --files0-from=x", "df --output-file=x", "df -o x", "ls --files0-from=x", "ls ~/.ssh", "ls -e x"),
+        *("free /etc/passwd", "free --evil", "uptime x", "uptime -f x", "uname -S name", "uname x", "nproc x"),
+        *("nproc --evil", "lsblk --sysroot /x", "lsblk --sysr=/x", "lsblk --evil"),
+    ],
+)
+def test_looking_around_shows_the_machine_and_never_what_is_in_a_file(command: str) -> None:
+    assert effect(LOOK_AROUND, command) == "block"
+    assert LOOK_AROUND.judge_text(command).effect is Effect.BLOCK
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "df -P -k",
+            "df -h",
+            "du -x -k -d 1 /var",
+            "du -x -k -d 1 /tmp",
+            "du -sh .",
+            "du -sh src --exclude=x",
+            "ls -la",
+        ),
+        *("free -h", "uptime -p", "uname -a", "nproc", "lsblk -f", "lsblk -o NAME,SIZE /dev/sda"),
+    ],
+)
+def test_looking_around_takes_the_options_that_only_look(command: str) -> None:
+    assert effect(LOOK_AROUND, command) == "allow"
+
+
+def test_every_program_for_looking_around_has_an_allow_list_of_options() -> None:
+    assert LOOK_AROUND.warnings == ()
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS))
+def test_every_profile_means_what_its_examples_say(program: str) -> None:
+    policy = CommandPolicy(allowed=[program])
+    for wanted in ("allow", "block"):
+        for command in document(program)["examples"].get(wanted, ()):
+            assert (command, effect(policy, command)) == (command, wanted)
 
 
 def test_forbidden_beats_approval_and_approval_beats_allowed() -> None:

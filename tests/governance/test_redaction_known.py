@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import json
 import urllib.parse
 from collections.abc import Callable
@@ -90,7 +91,7 @@ def test_hundreds_of_values_are_all_hidden() -> None:
 
 def cut(text: str, places: list[int]) -> list[str]:
     edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[one:other] for one, other in zip(edges, edges[1:], strict=False)]
+    return [text[one:other] for one, other in itertools.pairwise(edges)]
 
 
 FILLER = st.sampled_from(["", " ", "\n", "word ", "key: ", "4111 ", "a=", '"', "\\", "%", "&", "é", "x" * 30])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +17,13 @@ BLOCK, BODY = FORGE.key_block()
 CARD = FORGE.card("4", 16)
 GROUPED = " ".join(CARD[at : at + 4] for at in range(0, 16, 4))
 PASSWORD = FORGE.password()
+NEW_LINE, ESCAPED = "\n", "\\n"
 TEXT = f"""Here is the plan for today.
 export GH_TOKEN={TOKENS["github"]}
 The DB_PASSWORD="{PASSWORD}" was set, card {GROUPED} charged, write to bob@firma.de please.
   postgres://app:{PASSWORD}@db:5432/x and FLY='{TOKENS["fly"]}' too
 {BLOCK}
+{{"type":"x","private_key":"{BLOCK.replace(NEW_LINE, ESCAPED)}","port":1}}
 That is all, 57ae6aa0c368ac4daabd6c2dbb73215a9892bdfc is the commit.
 """
 HIDDEN = [TOKENS["github"], TOKENS["fly"], PASSWORD, GROUPED, "bob@firma.de", *BODY]
@@ -40,7 +44,7 @@ def test_a_stream_says_what_the_whole_text_would_say(size: int) -> None:
 def test_no_way_to_cut_a_stream_lets_a_secret_through(places: list[int]) -> None:
     edges = [0, *sorted(places), len(TEXT)]
     stream = Redactor(key=b"key").stream()
-    shown = "".join(stream.feed(TEXT[a:b]) for a, b in zip(edges, edges[1:], strict=False)) + stream.close()
+    shown = "".join(stream.feed(TEXT[a:b]) for a, b in itertools.pairwise(edges)) + stream.close()
     assert not [secret for secret in HIDDEN if leaks(secret, shown)]
 
 

@@ -291,6 +291,80 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(tmp_path: Path) -> N
     assert "Evil" not in error.says
 
 
+ELSEWHERE = "[providers.openai]\nbase_url = 'https://gateway.example/v1'\n"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://gateway.example/v1",
+        "http://api.openai.com/v1",
+        "https://api.openai.com.evil.example/v1",
+        "https://evil-api.openai.com.example",
+        "https://xapi.openai.com/v1",
+        "http://127.0.0.1.evil.example/v1",
+        "http://localhost.evil.example",
+        "http://[::1].evil.example/v1",
+    ],
+)
+def test_the_key_in_the_environment_does_not_go_where_a_file_sends_it(tmp_path: Path, address: str) -> None:
+    settings = read(tmp_path, f"[providers.openai]\nbase_url = '{address}'\n", {"OPENAI_API_KEY": SECRET})
+    assert settings.provider("openai").base_url == address
+    assert settings.provider("openai").api_key is None
+    assert not settings.has_key("openai")
+    why = "interlock.toml:2 sends openai to another address; name key_env there to use the key"
+    assert ("keys.openai", "not used", why) in settings.entries()
+    assert settings.as_dict()["keys"]["openai"] == "not used"
+    assert "interlock.toml:2 sends openai to another address" in settings.lacks("openai")[0]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://api.openai.com/v1",
+        "https://eu.api.openai.com/v1",
+        "http://127.0.0.1:8080/v1",
+        "http://localhost/v1",
+        "http://[::1]:1",
+    ],
+)
+def test_the_vendors_own_address_and_this_machine_are_no_other_address(tmp_path: Path, address: str) -> None:
+    settings = read(tmp_path, f"[providers.openai]\nbase_url = '{address}'\n", {"OPENAI_API_KEY": SECRET})
+    assert settings.has_key("openai")
+
+
+def test_a_file_that_names_the_key_as_well_gets_it(tmp_path: Path) -> None:
+    settings = read(tmp_path, ELSEWHERE + "key_env = 'OPENAI_API_KEY'\n", {"OPENAI_API_KEY": SECRET})
+    assert settings.keys["openai"] == SECRET
+    assert dict(settings.withheld) == {}
+
+
+def test_a_profile_of_the_file_is_the_file(tmp_path: Path) -> None:
+    toml = ELSEWHERE.replace("[providers", "[profile.prod.providers")
+    assert not read(tmp_path, toml, {"OPENAI_API_KEY": SECRET}, profile="prod").has_key("openai")
+    assert read(tmp_path, toml, {"OPENAI_API_KEY": SECRET}).has_key("openai"), "the profile is not chosen"
+
+
+def test_naming_the_key_in_the_environment_does_not_send_it_where_a_file_wants(tmp_path: Path) -> None:
+    environ = {"MY_KEY": SECRET, "INTERLOCK_PROVIDERS__OPENAI__KEY_ENV": "MY_KEY"}
+    assert not read(tmp_path, ELSEWHERE, environ).has_key("openai")
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "INTERLOCK_PROVIDERS__OPENAI__BASE_URL"])
+def test_whoever_starts_interlock_may_send_the_key_where_they_want(tmp_path: Path, variable: str) -> None:
+    environ = {"OPENAI_API_KEY": SECRET, variable: "https://mine.example/v1"}
+    assert read(tmp_path, ELSEWHERE, environ).keys["openai"] == SECRET
+    there = {"providers": {"openai": {"base_url": "https://mine.example/v1"}}}
+    assert read(tmp_path, ELSEWHERE, {"OPENAI_API_KEY": SECRET}, overrides=there).keys["openai"] == SECRET
+    assert read(tmp_path, ELSEWHERE, {}, keys={"openai": SECRET}).keys["openai"] == SECRET
+
+
+def test_without_any_key_none_is_withheld(tmp_path: Path) -> None:
+    settings = read(tmp_path, ELSEWHERE)
+    assert dict(settings.withheld) == {}
+    assert settings.lacks("openai") == ("openai has no key.", "Set OPENAI_API_KEY.")
+
+
 def test_keys_are_never_shown_copied_out_or_pickled(tmp_path: Path) -> None:
     settings = read(tmp_path, "", {"ANTHROPIC_API_KEY": SECRET})
     told = [repr(settings), str(settings.keys), str(settings.as_dict()), str(settings.entries())]
@@ -321,3 +395,13 @@ def test_configure_refuses_what_it_does_not_know() -> None:
         settings_from_configure(storage_pth="x")
     with pytest.raises(SettingsError, match="twice"):
         settings_from_configure(storage_path="x", home="y")
+
+
+def test_files_that_hold_keys_are_known_also_where_the_key_comes_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(SECRET)
+    environ = {"OPENAI_API_KEY_FILE": "one", "ANTHROPIC_API_KEY": SECRET, "ANTHROPIC_API_KEY_FILE": "/elsewhere/two"}
+    settings = read(tmp_path, "[providers.own]\nbase_url = 'http://x'\nkey_env = 'OWN_TOKEN'\n", environ)
+    assert settings.key_files == (tmp_path / "one", Path("/elsewhere/two"))
+    (tmp_path / "interlock.toml").unlink()
+    assert read(tmp_path, "", {"OWN_TOKEN_FILE": "three"}).key_files == ()
+    assert not any("key_files" in name for name, _, _ in settings.entries())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -182,3 +183,24 @@ def test_an_answer_that_cannot_be_written_is_an_error(shell: Shell) -> None:
     assert done.returncode == 1
     assert b"[output.failed]" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_run_whose_key_a_file_sends_elsewhere_fails_at_the_door_and_says_why(shell: Shell) -> None:
+    (shell.folder / "interlock.toml").write_text("[providers.openai]\nbase_url = 'https://gateway.example/v1'\n")
+    said = shell("run", "start", "hello", "--type", "conversation", env={"OPENAI_API_KEY": "sk-not-for-the-gateway"})
+    assert said.code == 4
+    assert "interlock.toml:2 sends openai to another address" in said.err
+    assert "Name key_env there" in said.err
+
+
+def test_what_a_run_leaves_behind_is_for_its_owner_only(shell: Shell) -> None:
+    before = os.umask(0o022)
+    try:
+        closed = {"OPENAI_API_KEY": "sk-nobody-hears-this", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+        shell("run", "start", "hello", "--type", "analysis", env={**closed, "INTERLOCK_RETRY__ATTEMPTS": "1"})
+    finally:
+        os.umask(before)
+    home = shell.folder / ".interlock"
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert (home / "interlock.log").exists()
+    assert [file.name for file in home.iterdir() if file.is_file() and file.stat().st_mode & 0o077] == []

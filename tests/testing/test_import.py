@@ -29,6 +29,7 @@ def test_writing_a_script_imports_no_vendor_and_no_server():
 
 
 def test_every_listed_name_exists_and_no_other_does():
+    assert interlock.testing.__all__ == dir(interlock.testing)
     for name in dir(interlock.testing):
         assert getattr(interlock.testing, name).__name__ == name
     with pytest.raises(AttributeError, match="Nothing"):

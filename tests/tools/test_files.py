@@ -270,3 +270,65 @@ def test_no_path_reads_or_changes_anything_outside(root: Path, path: str, absolu
     assert sorted(os.listdir(root.parent)) == ["outside", "work"]
     assert (root.parent / "outside/secret").read_text() == "secret"
     assert os.listdir(root.parent / "outside") == ["secret"]
+
+
+@pytest.fixture
+def guarded(root: Path) -> dict[str, FunctionTool[..., Any]]:
+    """The tools of a workspace with a store, a settings file and a key file in it, some by several names."""
+    (root / "state" / "deep").mkdir(parents=True)
+    (root / "state" / "interlock.db").write_text("facts")
+    (root / "state" / "deep" / "x").write_text("x")
+    (root / "conf").mkdir()
+    (root / "conf" / "prod.toml").write_text("[commands]")
+    (root / "key.txt").write_text("secret")
+    os.link(root / "key.txt", root / "sub" / "innocent")
+    os.link(root / "state" / "deep" / "x", root / "sub" / "also-innocent")
+    os.link(root / "a.txt", root / "sub" / "a-again")
+    (root / "way").symlink_to(root / "conf")
+    made = files_tools(root, [root / "state", root / "way" / "prod.toml", root / "key.txt", root / "later.key"])
+    return {tool.spec.name: tool for tool in made}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("key.txt", "./key.txt", "sub/innocent", "sub/also-innocent", "conf/prod.toml", "later.key", "LATER.KEY"),
+        *("state/interlock.db", "state/interlock.db-wal", "state/deep/x", "state/new/x", "sub/..hidden/../key.txt"),
+    ],
+)
+async def test_what_is_protected_is_neither_read_nor_written_by_any_name(
+    root: Path, guarded: dict[str, FunctionTool[..., Any]], path: str
+) -> None:
+    before = {file: file.read_text() for file in root.rglob("*") if file.is_file()}
+    for name, arguments in (("files_read", {"path": path}), ("files_write", {"path": path, "content": "gone"})):
+        used = guarded[name]
+        with pytest.raises(ToolFailed) as caught:
+            await used.run(Permit(used.act(arguments, CALLER), ALLOWED), CALLER)
+        assert caught.value.code in ("tool.file", "tool.arguments")
+    assert {file: file.read_text() for file in root.rglob("*") if file.is_file()} == before
+    assert not (root / "state" / "new").exists()
+
+
+async def test_what_is_not_protected_is_read_and_written_beside_it(
+    root: Path, guarded: dict[str, FunctionTool[..., Any]]
+) -> None:
+    async def done(name: str, **arguments: Any) -> Any:
+        return await guarded[name].run(Permit(guarded[name].act(arguments, CALLER), ALLOWED), CALLER)
+
+    assert (await done("files_read", path="sub/a-again"))["text"].startswith("one")
+    assert (await done("files_write", path="conf/other.toml", content="x"))["created"]
+    assert (await done("files_write", path="sub/state/x", content="x"))["created"]
+    listed = {entry["name"] for entry in (await done("files_list", depth=2))["entries"]}
+    assert {"key.txt", "state", "state/interlock.db", "conf/prod.toml"} <= listed
+
+
+async def test_a_protected_file_that_was_replaced_is_still_protected(
+    root: Path, guarded: dict[str, FunctionTool[..., Any]]
+) -> None:
+    (root / "fresh").write_text("new secret")
+    os.replace(root / "fresh", root / "key.txt")
+    os.link(root / "key.txt", root / "sub" / "another")
+    used = guarded["files_read"]
+    for path in ("key.txt", "sub/another"):
+        with pytest.raises(ToolFailed, match="protected"):
+            await used.run(Permit(used.act({"path": path}, CALLER), ALLOWED), CALLER)

@@ -411,3 +411,11 @@ async def test_plain_functions_partials_methods_and_callable_objects_are_tools()
     assert await use(FunctionTool(partial(add, b=5), name="add_five"), {"a": 1}) == 6
     assert await use(Shop().price, {"item": "tea"}) == 3
     assert await use(FunctionTool(Later(), name="later"), {"word": "abc"}) == "cba"
+
+
+async def test_a_key_in_what_a_function_raises_is_not_shown() -> None:
+    def broken() -> str:
+        raise RuntimeError("401 for key sk-KNOWNKEY0123456789abcdefghijk")
+
+    with pytest.raises(ToolFailed, match=r"^tool\.\w+: The tool broken failed: RuntimeError: 401 for key \[key\]$"):
+        await use(broken, {})

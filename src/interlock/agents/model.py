@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from interlock.agents.agent import Answer, Attempt, Bench, Brief, Done
-from interlock.agents.context import MAX_RESULT, Conversation, opening, shown, whole_characters
+from interlock.agents.context import MAX_RESULT, Conversation, opening, shown
 from interlock.agents.form import Reading, read
+from interlock.agents.kept import read_back, written
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, Provider, ToolCall
 from interlock.errors import AgentFailed, InterlockError, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
 from interlock.records.masking import without_keys
@@ -24,6 +25,8 @@ from interlock.tools.tool import Caller, Tool, repeatable_for
 MAX_ASKED = 2_000
 #: Tool calls of one answer that are carried out; the rest is refused, so that no answer makes work without end.
 MAX_CALLS = 64
+#: Calls after which everybody else gets a turn.
+_CALLS_A_TURN = 8
 #: Says what a request cost, in micro-dollars, by provider, model and usage; None where the price is unknown.
 Price = Callable[[str, str, Usage], int | None]
 
@@ -31,6 +34,7 @@ Price = Callable[[str, str, Usage], int | None]
 def price_unknown(provider: str, model: str, usage: Usage) -> int | None:
     """The price list of someone who has none: every price is unknown, which is not the same as nothing."""
     return None
+
 
 #: What a tool may be judged as. All else is judged by other rules, or by none.
 _TOOL_ACTS: frozenset[ActKind] = frozenset({"tool", "command"})
@@ -191,7 +195,7 @@ class _Work:
             )
             response = await agent.provider.complete(request, self._on_text(attempt))
             cost = agent.price(agent.provider.name, response.model or agent.model, response.usage)
-            return Done(output=_written(response, cost), usage=response.usage, cost_micros=cost)
+            return Done(output=written(response, cost), usage=response.usage, cost_micros=cost)
 
         output = await bench.step(
             f"model/{self.turns}",
@@ -203,7 +207,7 @@ class _Work:
             timeout=agent.timeout,
             judge=self._act("model", agent.model, judged),
         )
-        response = _read_back(output)
+        response = read_back(output)
         self.usage += response.usage
         self.cost_micros = add_micros(self.cost_micros, output["cost_micros"])
         return response
@@ -238,8 +242,10 @@ class _Work:
         limit = min(MAX_RESULT, self.agent.context_tokens // len(reply.tool_calls))
         for number, call in enumerate(reply.tool_calls):
             self.talk.add(await self._call(call, limit) if number < MAX_CALLS else _one_too_many(call))
-            # Steps that are played again, and refusals, need not wait for anything: others get their turn all the same.
-            await asyncio.sleep(0)
+            # Steps that are played again, and refusals, wait for nothing: others get their turn all the same. Not
+            # after each, since what happens in one turn of the loop is one commit.
+            if number % _CALLS_A_TURN == _CALLS_A_TURN - 1:
+                await asyncio.sleep(0)
 
     async def _call(self, call: ToolCall, limit: int) -> Message:
         self.calls += 1
@@ -375,33 +381,6 @@ async def _run(tool: Tool, caller: Caller, attempt: Attempt) -> Any:
     except InterlockError:
         raise
     except Exception as error:  # a tool is someone else's code: whatever breaks in it, the loop goes on
-        raise ToolFailed(f"The tool broke with {type(error).__name__}.", detail=without_keys(str(error))[:500]) from error
-
-
-def _written(response: ModelResponse, cost_micros: int | None) -> dict[str, Any]:
-    """The response as JSON, as it is kept: a replayed agent must find all it needs in it."""
-    return {
-        "text": whole_characters(response.text),
-        "tool_calls": [
-            {key: whole_characters(getattr(call, key)) for key in ("id", "name", "arguments")}
-            for call in response.tool_calls
-        ],
-        "stop": response.stop,
-        "native": None if response.native is None else dict(response.native),
-        "model": response.model,
-        "request_id": response.request_id,
-        "usage": {name: count for name, count in msgspec.to_builtins(response.usage).items() if count},
-        "cost_micros": cost_micros,
-    }
-
-
-def _read_back(output: Mapping[str, Any]) -> ModelResponse:
-    return ModelResponse(
-        text=output["text"],
-        tool_calls=tuple(ToolCall(**call) for call in output["tool_calls"]),
-        stop=output["stop"],
-        usage=Usage(**output["usage"]),
-        model=output["model"],
-        request_id=output["request_id"],
-        native=output["native"],
-    )
+        raise ToolFailed(
+            f"The tool broke with {type(error).__name__}.", detail=without_keys(str(error))[:500]
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ def list_runs(door: Door, states: tuple[str, ...], since: float | None, limit: i
     now = time.time()
     if since is not None and since <= 0:
         raise UsageError("--since must be more than 0.", code="usage.option")
-    rows = asyncio.run(_listed(door, states, now - since if since is not None else 0.0, limit + 1, before))
+    rows = asyncio.run(_listed(door, states, now - since if since is not None else -math.inf, limit + 1, before))
     rows, more = rows[:limit], len(rows) > limit
     following = rows[-1].run_id if more else None
     if door.out.json:

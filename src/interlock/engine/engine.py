@@ -162,6 +162,8 @@ class Engine:
         if run.status in (TaskStatus.BLOCKED, TaskStatus.CANCELLED):
             raise Conflict(f"{run_id} is over: {run.status.value}.", "Start a new run.", code="run.over")
         held = self._holds(run_id)
+        # A claim that an event loop gave back as it ended may still be on its way to the store: queue behind it.
+        await self._journal.release(Claim(run_id=run_id, owner="", fence=0, seq=0))
         driver = await driver_elsewhere(self._journal, run_id)
         if driver is not None and not held and not self._holds(run_id):
             raise DrivenElsewhere(f"{run_id} is being driven by {driver}.")

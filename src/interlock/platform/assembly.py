@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from interlock.agents.agent import BenchAgent
@@ -22,6 +23,7 @@ from interlock.flows.task import task_flow
 from interlock.governance.commands import LOOK_AROUND, CommandPolicy
 from interlock.governance.gate import PolicyGate
 from interlock.governance.guardrails import Guardrail
+from interlock.platform.ids import check_id
 from interlock.platform.lookup import STORE
 from interlock.platform.settings import AgentSettings, Settings
 from interlock.platform.telemetry import Telemetry
@@ -34,6 +36,10 @@ from interlock.tools.tool import Tool
 A_DAY = 86_400.0
 #: The profiles in which nothing is allowed that was not written down.
 PRODUCTION = frozenset({"production", "prod"})
+#: Tools that are there without being registered; no other may take their names.
+BUILT_IN = frozenset({"shell", "files_read", "files_list", "files_write"})
+#: What the store keeps in its home folder: the journal with its companions, and signs of life.
+_STORED = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", "drivers")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +64,18 @@ class Registry:
     guardrails: list[Guardrail] = field(default_factory=list)
     commands: CommandPolicy | None = None
 
+    def check_new(self, name: str) -> None:
+        """Make sure that an agent or a back end can be registered under a name.
+
+        Raises:
+            UsageError: it cannot be a name, or is taken.
+        """
+        check_id(name)
+        if name == "hybrid":
+            raise UsageError("`hybrid` is the name of a way of working, not of an agent.", code="usage.agent")
+        if name in self.agents or name in self.providers:
+            raise UsageError(f"There is already an agent {name!r}.", "Give it another name.", code="usage.agent")
+
 
 def first_policy(settings: Settings) -> CommandPolicy:
     """The command policy to begin with: what is configured, else looking around, else (in production) nothing."""
@@ -69,6 +87,15 @@ def first_policy(settings: Settings) -> CommandPolicy:
         forbidden=list(lists.forbidden or ()),
         require_approval=list(lists.require_approval or ()),
     )
+
+
+def protected_paths(settings: Settings) -> list[Path]:
+    """What no agent may read or write through the files tools: the store, the settings file, files with API keys."""
+    home = settings.home
+    # Where agents work in the home folder or below it, not all of that can be out of bounds.
+    shared = settings.workspace.resolve().is_relative_to(home.resolve())
+    store = [home / name for name in _STORED] if shared else [home]
+    return [*store, *([settings.file] if settings.file else []), *settings.key_files]
 
 
 def open_journal(settings: Settings, clock: Clock | None = None) -> SqliteJournal:
@@ -106,7 +133,7 @@ class House:
         self._providers: dict[str, Provider] = {}
         self._agents: dict[str, BenchAgent] = {}
         self._prices = price_table(settings)
-        self._files = files_tools(settings.workspace)
+        self._files = files_tools(settings.workspace, protected_paths(settings))
         registry.callable.update(tool.spec.name for tool in self._files)
         self.journal = journal
         self.gate = PolicyGate(
@@ -222,4 +249,14 @@ def price_table(settings: Settings) -> PriceTable:
     return PriceTable(overrides)
 
 
-__all__ = ["PRODUCTION", "STORE", "House", "Registry", "as_agent", "first_policy", "open_journal", "price_table"]
+__all__ = [
+    "BUILT_IN",
+    "PRODUCTION",
+    "STORE",
+    "House",
+    "Registry",
+    "as_agent",
+    "first_policy",
+    "open_journal",
+    "price_table",
+]

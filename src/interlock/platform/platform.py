@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -14,15 +13,15 @@ from interlock.agents.function import as_agent
 from interlock.agents.provider import Provider
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.drive import End
-from interlock.errors import Conflict, StoreFailed, UsageError
+from interlock.errors import Conflict, UsageError
 from interlock.governance.commands import CommandPolicy
 from interlock.governance.guardrails import Guardrail
 from interlock.platform.admission import Admission, admit, same_work
-from interlock.platform.assembly import House, Registry, first_policy, open_journal
+from interlock.platform.assembly import BUILT_IN, House, Registry, first_policy, open_journal
 from interlock.platform.doctor import health_report
 from interlock.platform.events import Event, events_until
+from interlock.platform.forks import Opener
 from interlock.platform.handle import Handle
-from interlock.platform.ids import check_id
 from interlock.platform.lookup import find_run
 from interlock.platform.metrics import WINDOW, history_line, metrics
 from interlock.platform.portal import Portal, in_private_loop
@@ -77,7 +76,7 @@ class Platform:
         self._journal: SqliteJournal | None = None
         self._houses: dict[asyncio.AbstractEventLoop, House] = {}
         self._portal: Portal | None = None
-        self._process = os.getpid()
+        self._opener = Opener()
 
     def __repr__(self) -> str:
         return f"Platform(home={str(self._settings.home)!r}, profile={self._settings.profile!r})"
@@ -279,7 +278,7 @@ class Platform:
         Raises:
             UsageError: it is no agent, or the name cannot be used or is taken. A built-in agent may be replaced, once.
         """
-        self._check_new(name)
+        self._registry.check_new(name)
         if isinstance(capabilities, str):
             raise UsageError("capabilities is a list of task types, not one text.", code="usage.agent")
         self._registry.agents[name] = as_agent(name, agent)
@@ -304,7 +303,7 @@ class Platform:
             return
         if not model:
             raise UsageError(f"Which model should {name} use?", "Pass model='...'.", code="usage.model")
-        self._check_new(name)
+        self._registry.check_new(name)
         self._registry.providers[name] = (provider, model)
         self._registry.capabilities[name] = tuple(str(c) for c in capabilities)
 
@@ -318,7 +317,7 @@ class Platform:
             UsageError: it is no tool, or its name is taken.
         """
         tool = as_tool(fn)
-        if tool.spec.name in self._registry.tools:
+        if tool.spec.name in self._registry.tools or tool.spec.name in BUILT_IN:
             raise UsageError(f"There is already a tool {tool.spec.name!r}.", "Give it another name.", code="usage.tool")
         self._registry.tools[tool.spec.name] = tool
         self._registry.callable.add(tool.spec.name)
@@ -372,7 +371,7 @@ class Platform:
         Args:
             grace: Seconds running steps get; by default `limits.shutdown_grace`.
         """
-        if self._forked():
+        if self._opener.is_another(self._journal, self._portal):
             return  # they are the other process's to close
         grace = self._settings.limits.shutdown_grace if grace is None else grace
         if self._portal is not None:
@@ -400,8 +399,6 @@ class Platform:
 
     def close_sync(self) -> None:
         """The same as `close`, for code without an event loop."""
-        if self._forked():
-            return
         # Called at the interpreter's exit too, when no new thread can be had: the portal is closed from this one.
         self._close_portal(self._settings.limits.shutdown_grace)
         in_private_loop(self.close)
@@ -418,7 +415,7 @@ class Platform:
 
     def _house(self) -> House:
         """The parts for the running event loop, made on first use."""
-        self._check_process()
+        self._opener.check(self._journal, self._portal)
         loop = asyncio.get_running_loop()
         house = self._houses.get(loop)
         if house is None:
@@ -430,34 +427,16 @@ class Platform:
         return house
 
     def _open(self) -> SqliteJournal:
-        self._check_process()
+        self._opener.check(self._journal, self._portal)
         if self._journal is None:
             self._journal = open_journal(self._settings, self._clock)
         return self._journal
 
     def _sync(self, work: Callable[[], Awaitable[T]]) -> T:
-        self._check_process()
+        self._opener.check(self._journal, self._portal)
         if self._portal is None:
             self._portal = Portal()
         return self._portal.call(work)
-
-    def _forked(self) -> bool:
-        """Whether the open parts are those of the process that this one was forked from."""
-        return self._process != os.getpid() and (self._journal is not None or self._portal is not None)
-
-    def _check_process(self) -> None:
-        """Refuse to go on with another process's open parts: after a fork its threads and locks are not here."""
-        if self._forked():
-            says = "This platform was opened in another process, before a fork; it cannot be used in this one."
-            raise StoreFailed(says, "Make a new Platform after the fork.", code="store.forked")
-        self._process = os.getpid()
-
-    def _check_new(self, name: str) -> None:
-        check_id(name)
-        if name == "hybrid":
-            raise UsageError("`hybrid` is the name of a way of working, not of an agent.", code="usage.agent")
-        if name in self._registry.agents or name in self._registry.providers:
-            raise UsageError(f"There is already an agent {name!r}.", "Give it another name.", code="usage.agent")
 
     def _rows(self, query: Query) -> list[RunRow]:
         journal = self._open()
@@ -472,7 +451,7 @@ class Platform:
         with self._telemetry.span("route", "routing") as span:
             decided = self._route(task, pure=False)
             span.set(platform=decided.platform)
-        return Admission.of(task, run_id, decided, self._available, self._others(), self._settings)
+        return Admission.of(task, run_id, decided, self._available, list(self._capabilities()), self._settings)
 
     def _route(self, task: Task, *, pure: bool) -> Route:
         return route(
@@ -485,9 +464,6 @@ class Platform:
 
     def _capabilities(self) -> dict[str, tuple[str, ...]]:
         return {**dict.fromkeys(self._settings.agents, ()), **self._registry.capabilities}
-
-    def _others(self) -> list[str]:
-        return list(self._capabilities())
 
     def _available(self, name: str) -> bool:
         registry = self._registry

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from interlock.errors import UsageError
+from interlock.platform.forks import Opener
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ class Portal:
     """An event loop on a thread of its own, for as long as it is open."""
 
     def __init__(self) -> None:
+        self._opener = Opener()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="interlock-portal", daemon=True)
         self._thread.start()
@@ -41,7 +43,9 @@ class Portal:
             raise
 
     def close(self, last: Callable[[], Awaitable[Any]]) -> None:
-        """Do something last, then end the loop and its thread."""
+        """Do something last, then end the loop and its thread. Does nothing after a fork: the thread is not here."""
+        if self._opener.is_another(self):
+            return
         self.call(last)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -8,7 +8,7 @@ import io
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from interlock.errors import ToolFailed, UsageError
 from interlock.tools.function import FunctionTool
+from interlock.tools.protected import Guard
 from interlock.tools.result import clean
 
 #: Largest file that is read or written, in bytes.
@@ -34,16 +35,18 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def files_tools(root: str | Path) -> list[FunctionTool[..., Any]]:
+def files_tools(root: str | Path, protected: Iterable[str | Path] = ()) -> list[FunctionTool[..., Any]]:
     """The tools `files_read`, `files_list` and `files_write` for one workspace.
 
     Args:
         root: The workspace. Nothing outside it is read or written.
+        protected: Files, and directories with all that is in them, that are neither read nor written, by whatever
+            name or hard link; listings may name them. They need not exist yet.
 
     Raises:
         UsageError: code `usage.files`: it is no directory.
     """
-    workspace = Workspace(root)
+    workspace = Workspace(root, protected)
     at = str(workspace.root)
     return [
         FunctionTool(workspace.read, name="files_read", repeatable=True, cwd=at),
@@ -61,18 +64,21 @@ class Workspace:
 
     Args:
         root: The directory.
+        protected: What is neither read nor written; see `files_tools`.
 
     Raises:
         UsageError: code `usage.files`: it is no directory.
     """
 
     root: Path
+    guard: Guard
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, protected: Iterable[str | Path] = ()) -> None:
         found = Path(root).expanduser().resolve()
         if not found.is_dir():
             raise UsageError(f"The workspace {root} is no directory.", code="usage.files")
         object.__setattr__(self, "root", found)
+        object.__setattr__(self, "guard", Guard(protected))
 
     def read(self, path: str, start: int = 1, lines: int = 2_000) -> dict[str, Any]:
         """Read a text file of the workspace.
@@ -85,6 +91,7 @@ class Workspace:
         if start < 1 or lines < 1:
             raise _wrong("`start` and `lines` must be 1 or more")
         with self._parent(path) as (directory, name), _opened(directory, name, path) as file:
+            self._refuse_protected(os.fstat(file), path)
             content = _read_all(file, path)
         text = content.decode(errors="replace")
         rows = list(io.StringIO(text, newline="\n"))
@@ -117,9 +124,13 @@ class Workspace:
         if len(encoded) > MAX_FILE:
             raise _failed(f"{path} would have {len(encoded):,} bytes; at most {MAX_FILE:,} are possible.")
         if any(name.casefold() in PROTECTED for name in self._names(path)):
-            raise _failed(f"{path} is protected: it configures the tools that agents use.")
+            raise _protected(path)
         with self._parent(path, create=True) as (directory, name):
-            mode = _writable_mode(directory, name, path)
+            there = _replaceable(directory, name, path)
+            if there is not None:
+                self._refuse_protected(there, path)
+            # Never setuid on what an agent wrote.
+            mode = None if there is None else stat.S_IMODE(there.st_mode) & 0o777
             _replace(directory, name, encoded, mode)
         return {"path": path, "bytes": len(encoded), "created": mode is None}
 
@@ -146,23 +157,34 @@ class Workspace:
         names = self._names(path)
         if not names or path.endswith("/"):
             raise _failed(f"{path} is a directory.")
-        with self._directory(names[:-1], path, create=create) as directory:
+        with self._directory(names[:-1], path, create=create, guarded=True) as directory:
             with _explained(path):
+                if self.guard.holds_name(os.fstat(directory), names[-1]):
+                    raise _protected(path)
                 yield directory, names[-1]
 
     @contextmanager
-    def _directory(self, names: list[str], path: str, *, create: bool = False) -> Iterator[int]:
+    def _directory(self, names: list[str], path: str, *, create: bool = False, guarded: bool = False) -> Iterator[int]:
+        """The open directory these names lead to; where `guarded`, not into what is protected."""
         with _explained(path):
             current = os.open(self.root, _DIRECTORY)
         try:
             for name in names:
                 with _explained(path):
+                    if guarded and self.guard.holds_name(os.fstat(current), name):
+                        raise _protected(path)
                     below = _enter(current, name, create)
                 os.close(current)
                 current = below
+                if guarded:
+                    self._refuse_protected(os.fstat(current), path)
             yield current
         finally:
             os.close(current)
+
+    def _refuse_protected(self, found: os.stat_result, path: str) -> None:
+        if self.guard.holds(found):
+            raise _protected(path)
 
 
 def _enter(directory: int, name: str, create: bool) -> int:
@@ -242,8 +264,8 @@ def _list_below(entries: list[dict[str, Any]], directory: int, name: str, shown:
         os.close(below)
 
 
-def _writable_mode(directory: int, name: str, path: str) -> int | None:
-    """The permissions of the file that is replaced, or None where there is none yet."""
+def _replaceable(directory: int, name: str, path: str) -> os.stat_result | None:
+    """The file that would be replaced, or None where there is none yet."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -251,7 +273,7 @@ def _writable_mode(directory: int, name: str, path: str) -> int | None:
     kind = _kind(found.st_mode)
     if kind != "file":
         raise _failed(f"{path} is {_KINDS[kind]}, not a file.")
-    return stat.S_IMODE(found.st_mode) & 0o777  # never setuid on what an agent wrote
+    return found
 
 
 def _replace(directory: int, name: str, content: bytes, mode: int | None) -> None:
@@ -300,6 +322,10 @@ _LINK = (errno.ELOOP, errno.ENOTDIR)
 
 def _wrong(why: str) -> ToolFailed:
     return ToolFailed(f"The arguments do not fit: {why}.", code="tool.arguments")
+
+
+def _protected(path: str) -> ToolFailed:
+    return _failed(f"{path} is protected: it belongs to what runs agents and their tools.")
 
 
 def _failed(says: str) -> ToolFailed:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from interlock.governance.redaction.findings import Finding
-from interlock.governance.redaction.linear import Match, linear
+from interlock.governance.redaction.linear import linear
 from interlock.governance.redaction.names import KEYWORDS, NOTHING, Named, Secrecy, promise
 from interlock.governance.redaction.values import convinces, is_placeholder, looks_random
 
@@ -29,13 +31,13 @@ _SEPARATOR = (
 #: Names that prose writes in two words.
 _TWO_WORDS = rb"(?:(?:api|access|secret|private|auth|client|encryption|signing|account|app|admin|bearer)[ ])?"
 _NAME = re.compile(rb"(?:\w+ (?=key|token|secret|pass))?[A-Za-z0-9_.$-]+", re.IGNORECASE)
-_HEAD = rb"(?i)(" + _TWO_WORDS + rb"[A-Za-z0-9_.$-]*(?:" + KEYWORDS + rb")[A-Za-z0-9_.-]*)" + _CLOSES + _SEPARATOR
+_HEAD = rb"(?i)" + _TWO_WORDS + rb"[A-Za-z0-9_.$-]*(?:" + KEYWORDS + rb")[A-Za-z0-9_.-]*" + _CLOSES + _SEPARATOR
+_CONNECTS = re.compile(_CLOSES + _SEPARATOR, re.IGNORECASE)
 #: Between the separator and the value: blanks, colours, emphasis, tags, string prefixes.
 _OPENS = re.compile(
     rb"(?:[ \t]|\x1b\[[0-9;]*m|\*\*|__|%20|</?\w{1,10}>|\r?\n[ \t]+(?=[\"'])|"
     rb"\{\s*\"(?:value|plaintext)\"\s*:|[bfruBFRU]{1,2}(?=[\"']))*"
 )
-_LISTED = re.compile(rb",[ \t]*(.+)")
 _OPENING_QUOTE = re.compile(rb"\"\"\"|'''|" + _QUOTE)
 _BLOCK_SCALAR = re.compile(rb"[|>][+-]?[ \t]*\r?\n[ \t]+")
 _BARE = re.compile(rb"(?:[^\s\"'`<>\x1b;|\\]|\\(?![nrtu\"'\\]))+")
@@ -47,6 +49,7 @@ _TRAILING = rb",.)]}:*_"
 _RESOURCE = re.compile(rb"::$|\barn:[\w:/-]*:$")
 #: What looks random is at least so long.
 _LONG = re.compile(rb"[^\s,;<>]{16}")
+_SOME = re.compile(rb"[^\s,;<>]{8}")
 _SCHEME = re.compile(
     rb"(?:bearer|basic|token|digest|api-?key|key|bot|negotiate|ntlm|hawk|oauth|ssws|shared ?key(?:lite)?|jwt|"
     rb"snyk|splunk|geniekey|pat|mac|aws|aws4-hmac-sha256|sapisidhash|zoho-oauthtoken|klaviyo-api-key|gogs|private-token|session)"
@@ -59,6 +62,26 @@ _LINE = re.compile(rb"[^\r\n\"\x1b]+")
 _LINE_QUOTES = re.compile(rb"[^\r\n\x1b]+")
 
 
+class Head(NamedTuple):
+    """A name that promises a secret, and what connects it with its value.
+
+    Args:
+        name: As it is written.
+        promises: What it promises.
+        start: Offset of the name.
+        end: Offset behind the connection.
+        link: The connection: `=`, ` is `, `, "`.
+        sure: Whether the connection is one of a language, not of prose or a table.
+    """
+
+    name: bytes
+    promises: Named
+    start: int
+    end: int
+    link: bytes
+    sure: bool
+
+
 def find_assignments(raw: bytes) -> Iterator[Finding]:
     """All values with a name that promises a secret, and bearer and basic credentials without any name."""
     done = 0
@@ -66,16 +89,8 @@ def find_assignments(raw: bytes) -> Iterator[Finding]:
         start, end = match.span()
         if start < done:
             continue
-        name = _NAME.match(raw, start, end)
-        # `AWS::IAM::AccessKey` is a type of things, not the name of one; `arn:…:secret:x` is the name of one.
-        told = raw[start - 1 : start] == b":" and _RESOURCE.search(raw[max(0, start - 80) : start])
-        named = promise(name.group().decode("latin-1")) if name and not told else NOTHING
-        if named.secrecy is Secrecy.NONE or (
-            named.secrecy <= Secrecy.WEAK and not _LONG.search(raw, end - 1, end + 64)
-        ):
-            continue
-        head = linear(_HEAD).fullmatch(raw[start:end])
-        found = _value(raw, start, head, named) if head else None
+        head = _head(raw, start, end)
+        found = _value(raw, head) if head else None
         if found is not None:
             done = found.end
             yield found
@@ -87,42 +102,67 @@ def find_assignments(raw: bytes) -> Iterator[Finding]:
             yield Finding(start, end, "credential")
 
 
-def _value(raw: bytes, begins: int, head: Match, named: Named) -> Finding | None:
-    """The secret behind a name that begins at an offset, if what stands there may be one."""
-    name, at = head.group(1), begins + head.end()
-    before = raw[max(0, begins - 1) : begins]
-    sure = head.start(2) >= 0 or (head.group(3) == b">" and before in (b"<", b":"))
-    if (sure and raw[at : at + 1] == b":") or (
-        named.kind == "signature" and before not in (b"?", b"&") and not name.lower().startswith(b"x-")
-    ):
+def _head(raw: bytes, start: int, end: int) -> Head | None:
+    name = _NAME.match(raw, start, end)
+    named = _promise(name.group()[-96:]) if name else NOTHING
+    if name is None or named.secrecy is Secrecy.NONE:
         return None
-    listed = None if sure else _LISTED.match(head.group(3))
-    if listed:
-        quote = listed.group(1)
-    else:
-        at = _skip(raw, at)
-        opening = _OPENING_QUOTE.match(raw, at)
-        quote, at = (opening.group(), opening.end()) if opening else (b"", at)
-    if b"authorization" in name.lower() and sure:
+    if named.secrecy <= Secrecy.WEAK and not _LONG.search(raw, end - 1, end + 64):
+        return None
+    connection = _CONNECTS.match(raw, name.end(), end)
+    before = raw[max(0, start - 1) : start]
+    # `AWS::IAM::AccessKey` is a type of things, not the name of one; `arn:…:secret:x` is the name of one.
+    if connection is None or (before == b":" and _RESOURCE.search(raw[max(0, start - 80) : start])):
+        return None
+    sure = connection.group(1) is not None or (connection.group(2) == b">" and before in (b"<", b":"))
+    if raw[end : end + 1] == b":" if sure else not _SOME.search(raw, end - 1, end + 48):
+        return None
+    return Head(name.group(), named, start, end, connection.group(1) or connection.group(2), sure)
+
+
+@lru_cache(maxsize=4096)
+def _promise(name: bytes) -> Named:
+    return promise(name.decode("latin-1"))
+
+
+def _value(raw: bytes, head: Head) -> Finding | None:
+    """The secret behind a name, if what stands there may be one."""
+    named = head.promises
+    at, quote = _opening(raw, head)
+    if head.sure and b"authorization" in head.name.lower():
         return _authorization(raw, at, quote)
-    scheme = _SCHEME.match(raw, at)
-    if scheme and named.kind != "password":
-        at = scheme.end()
+    scheme = _SCHEME.match(raw, at) if named.kind != "password" else None
+    at = scheme.end() if scheme else at
     if named.kind == "phrase":
         return _phrase(raw, at, quote)
-    query = before in (b"?", b"&")
-    shell = sure and not quote and head.group(2) == b"=" and _is_shell(raw, begins, head)
+    query = raw[head.start - 1 : head.start] in (b"?", b"&")
+    shell = head.sure and not quote and head.link == b"=" and _is_shell(raw, head)
     start, end = _quoted(raw, at, quote) if quote else _unquoted(raw, at, shell=shell, query=query)
+    if end - start < 3 or (not head.sure and end - start < 8):
+        return None
+    if named.kind == "signature" and not query and not head.name.lower().startswith(b"x-"):
+        return None
     value = raw[start:end].decode("latin-1")
     if named.kind == "code":
-        return Finding(start, end, "code") if value.isdigit() and 3 <= len(value) <= 8 else None
-    query = query or raw[end : end + 1] == b"&"
-    secrecy = max(named.secrecy, Secrecy.WEAK) if query else named.secrecy
-    flag = name.startswith(b"-") and not listed
-    if flag and not sure and value.startswith("-"):
+        return Finding(start, end, "code") if value.isdigit() and len(value) <= 8 else None
+    flag = head.name.startswith(b"-") and not head.link.startswith(b",")
+    if flag and not head.sure and value.startswith("-"):
         return None
-    hidden = convinces(value, secrecy, quoted=bool(quote), shell=shell or flag, loose=not sure and not flag)
+    in_query = query or raw[end : end + 1] == b"&"
+    secrecy = max(named.secrecy, Secrecy.WEAK) if in_query else named.secrecy
+    hidden = convinces(value, secrecy, quoted=bool(quote), shell=shell or flag, loose=not head.sure and not flag)
     return Finding(start, end, named.kind) if hidden else None
+
+
+def _opening(raw: bytes, head: Head) -> tuple[int, bytes]:
+    """Where the value begins, and the quotation mark it stands in, if any."""
+    if head.link.startswith(b","):
+        return head.end, head.link[1:].lstrip()
+    at = _OPENS.match(raw, head.end, head.end + 200).end()  # type: ignore[union-attr]
+    if raw[at : at + 1] in (b"|", b">") and (block := _BLOCK_SCALAR.match(raw, at, at + 80)):
+        at = block.end()
+    opening = _OPENING_QUOTE.match(raw, at)
+    return (opening.end(), opening.group()) if opening else (at, b"")
 
 
 def _phrase(raw: bytes, at: int, quote: bytes) -> Finding | None:
@@ -133,18 +173,11 @@ def _phrase(raw: bytes, at: int, quote: bytes) -> Finding | None:
     return Finding(start, end, "phrase") if len(words) >= 12 and all(word.islower() for word in words) else None
 
 
-def _skip(raw: bytes, at: int) -> int:
-    found = _OPENS.match(raw, at, at + 200)
-    at = found.end() if found else at
-    block = _BLOCK_SCALAR.match(raw, at, at + 80)
-    return block.end() if block else at
-
-
-def _is_shell(raw: bytes, begins: int, head: Match) -> bool:
+def _is_shell(raw: bytes, head: Head) -> bool:
     """Whether it is `NAME=value` of a shell, a `.env` file or a list of variables, where a value needs no quotes."""
-    name = head.group(1)
-    before = raw[max(0, begins - 8) : begins]
-    return head.end(1) == head.start(2) and name.isupper() and bool(_SHELL_BEGINS.search(before) or not before)
+    before = raw[max(0, head.start - 8) : head.start]
+    at_once = head.start + len(head.name) + 1 == head.end
+    return at_once and head.name.isupper() and bool(_SHELL_BEGINS.search(before) or not before)
 
 
 def _quoted(raw: bytes, at: int, quote: bytes) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from interlock.governance.redaction.findings import Finding
@@ -31,14 +32,16 @@ _BETWEEN = rb"(?:[\s>|#*\"'+,;:]|\\+[nrt]|\\+\r?\n|%0[AaDd]|\d{1,4}[:|)] )"
 _LINE = rb"(?:[A-Za-z0-9+/]{16,}={0,2}|(?:Proc-Type|DEK-Info|Version|Comment|Subject|Hash|Charset):[^\n\\]{0,80})"
 _CONTENT = rb"[A-Za-z0-9+/]{16}"
 #: What is left of a key whose end was cut off.
-_BODY = (
-    rb"(?:" + _BETWEEN + rb"*" + _LINE + rb")+(?:" + _BETWEEN + rb"{1,8}[A-Za-z0-9+/]{1,15}={0,2}(?:\s|\\|[\"']|\z))?"
-)
+_BODY = rb"(?:" + _BETWEEN + rb"*" + _LINE + rb")+"
+_LAST_LINE = re.compile(rb"(?:[\s>|#*\"'+,;:]|\\+[nrt]){1,8}([A-Za-z0-9+/]{1,15}={0,2})(?![\w+/=])")
 _BODY_BEFORE_END = (
     rb"(?:[A-Za-z0-9+/=]{16,}" + _BETWEEN + rb"{1,8})+(?:[A-Za-z0-9+/=]{1,15}" + _BETWEEN + rb"{0,8})?" + _END
 )
 #: A body that may go on, or whose last line has just begun.
-_UNFINISHED = rb"(?:" + _BODY + rb")?" + _BETWEEN + rb"*[A-Za-z0-9+/=]*(?:-{1,5} ?(?:E|EN|END[A-Z0-9 ]{0,40}-{0,4})?)?"
+_UNFINISHED = (
+    rb"(?:" + _BODY + rb")?" + _BETWEEN + rb"*[A-Za-z0-9+/=]*"
+    rb"(?:-{1,5} ?(?:E|EN|END[A-Z0-9 ]{0,40}-{0,4})?|\\+|%0?)?"
+)
 _PUTTY = rb"PuTTY-User-Key-File-\d:[^\n]*(?:\r?\n[\w-]+:[^\n]*|\r?\n[A-Za-z0-9+/=]{1,64})*"
 _JWK = rb"\"(?:d|p|q|dp|dq|qi|k)\\*\"[ \t]*:[ \t]*\\*\"([\w-]{16,})"
 
@@ -64,10 +67,18 @@ def _pem(raw: bytes) -> Iterator[Finding]:
         if at < len(ends) and ends[at][0] < limit:
             if linear(_CONTENT).search(raw, head, ends[at][0]):
                 yield Finding(start, ends[at][1], _KIND)
-        elif (body := linear(rb"\A" + _BODY).search(raw[head:limit])) is not None:
-            yield Finding(start, head + body.end(), _KIND)
+        elif (body := linear(_BODY).match(raw, head, limit)) is not None:
+            yield Finding(start, _end_of_rest(raw, body.end()), _KIND)
     if len(ends) > len(begins) or (ends and not begins):
         yield from (Finding(*match.span(), _KIND) for match in linear(_BODY_BEFORE_END).finditer(raw))
+
+
+def _end_of_rest(raw: bytes, end: int) -> int:
+    """Behind the short last line of a key that was cut off, if what follows is one and not a word."""
+    last = _LAST_LINE.match(raw, end)
+    if last is None or last.group(1).islower() or (last.group(1).istitle() and last.group(1).isalpha()):
+        return end
+    return last.end(1)
 
 
 def unfinished_block(raw: bytes) -> int:

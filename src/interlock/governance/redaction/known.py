@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import cached_property
 from threading import Lock
 
 from interlock.governance.redaction.findings import Finding
@@ -28,13 +29,35 @@ _HALF_ESCAPE = rb"(?:%(?:2(?:5[0-9A-Fa-f]?)?|[0-9A-Fa-f])?|\\+(?:u[0-9A-Fa-f]{0,
 Form = list[bytes]
 
 
+class _Batch:
+    """Some values and the automata that find them, each made when it is first needed."""
+
+    def __init__(self, values: tuple[str, ...]) -> None:
+        self.values = tuple(sorted(values, key=len, reverse=True))
+
+    @cached_property
+    def whole(self) -> Pattern:
+        """Finds the values."""
+        return compile_linear(b"|".join(_either(forms(value)) for value in self.values), groups=False)
+
+    @cached_property
+    def begun(self) -> Pattern:
+        """Finds what a text ends with when one of the values has begun."""
+        begun = b"|".join(_begun(form) for value in self.values for form in forms(value))
+        return compile_linear(rb"(?s:" + begun + rb")\z", groups=False)
+
+    @cached_property
+    def each(self) -> dict[str, Pattern]:
+        """Finds one of the values."""
+        return {value: compile_linear(_either(forms(value)), groups=False) for value in self.values}
+
+
 class KnownValues:
     """The secrets we know, such as those the vault has handed out. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self._patterns: dict[str, Pattern] = {}
-        self._batches: list[tuple[int, Pattern, Pattern]] = []
+        self._batches: list[_Batch] = []
         self._longest = 0
         self._lock = Lock()
 
@@ -54,48 +77,44 @@ class KnownValues:
         if len(value) < SHORTEST or value in "[REDACTED]":
             return False
         with self._lock:
-            self._names[value] = name
-            if value not in self._patterns:
-                self._patterns[value] = compile_linear(_either(forms(value)))
+            if value not in self._names:
                 self._longest = max(self._longest, 9 * len(value.encode("utf-8", "surrogatepass")))
-                self._compile()
+                self._batches = _with(self._batches, value)
+            self._names[value] = name
         return True
-
-    def _compile(self) -> None:
-        """Rebuild the newest automaton, or begin another one."""
-        values = list(self._patterns)
-        if self._batches and len(values) - self._batches[-1][0] <= _TOGETHER:
-            first = self._batches.pop()[0]
-        else:
-            first = len(values) - 1
-        batch = sorted(values[first:], key=len, reverse=True)
-        whole = b"|".join(_either(forms(value)) for value in batch)
-        begun = b"|".join(_begun(form) for value in batch for form in forms(value))
-        self._batches.append((first, compile_linear(whole), compile_linear(rb"(?s:" + begun + rb")\z")))
 
     def find(self, raw: bytes) -> Iterator[Finding]:
         """All registered values in a text, in any of their forms."""
-        for _, pattern, _ in list(self._batches):
-            for match in pattern.finditer(raw):
-                value = self._which(match.group())
+        for batch in self._batches:
+            for match in batch.whole.finditer(raw):
+                value = self._which(batch, match.group())
                 secret = value.encode("utf-8", "surrogatepass")
                 yield Finding(match.start(), match.end(), self._names[value], secret, registered=True)
 
-    def _which(self, found: bytes) -> str:
+    def _which(self, batch: _Batch, found: bytes) -> str:
         plain = found.decode("utf-8", "surrogatepass") if found.isascii() else ""
         if plain in self._names:
             return plain
-        return next(value for value, pattern in list(self._patterns.items()) if pattern.fullmatch(found))
+        return next(value for value, pattern in batch.each.items() if pattern.fullmatch(found))
 
     def unfinished(self, raw: bytes) -> int:
         """Where a value begins that may be completed by what follows; the length of the text when there is none."""
         tail = max(0, len(raw) - self._longest)
         begins = len(raw)
-        for _, _, pattern in list(self._batches):
-            match = pattern.search(raw[tail:])
+        for batch in self._batches:
+            match = batch.begun.search(raw[tail:])
             if match is not None and match.start() < match.end():
                 begins = min(begins, tail + match.start())
         return begins
+
+
+def _with(batches: list[_Batch], value: str) -> list[_Batch]:
+    """The batches and one more value. Batches of a size are joined, so that few automata are made again and again."""
+    values: tuple[str, ...] = (value,)
+    kept = list(batches)
+    while kept and len(kept[-1].values) <= len(values) < _TOGETHER:
+        values += kept.pop().values
+    return [*kept, _Batch(values)]
 
 
 def forms(value: str) -> list[Form]:

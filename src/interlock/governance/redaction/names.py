@@ -94,7 +94,7 @@ _TOKEN_OF_NO_SECRET = words(
     "bos pad unk stop max min special mask sep cls total num n first last per output input completion prompt"
 )
 _MANY = words("api access auth bearer secret refresh deploy")
-_SESSIONS = words("sessionid sessid phpsessid jsessionid aspsessionid session sess cookie")
+_SESSIONS = words("sessionid sessid phpsessid jsessionid aspsessionid session sess")
 _WEAK = {
     "auth": "credential",
     "authorization": "credential",

@@ -10,7 +10,7 @@ from interlock.governance.redaction.linear import linear
 from interlock.governance.redaction.names import Secrecy, promise
 from interlock.governance.redaction.values import convinces, is_placeholder, looks_random, looks_strange
 
-_URL = rb"(?i)\b[a-z][a-z0-9+.-]*(?::|%3A)(?://|\\/\\/|%2F%2F)([^\s\"'<>`\\|]{3,})"
+_URL = rb"(?i)\b[a-z][a-z0-9+.-]*(?::|%3A)(?://|\\/\\/|%2F%2F)([^\s\"'<>`\\|]{2,}@)"
 _AUTHORITY = re.compile(rb"[^/?#]*")
 _PORT = re.compile(rb"\d{1,5}(?:[/?#]|$)")
 _QUOTE = rb"\\*[\"']"

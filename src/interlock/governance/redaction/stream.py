@@ -14,7 +14,6 @@ _CONTEXT = 1024
 _MOST_HELD = 64 * 1024
 #: What stays held when such a text is cut: longer than any token.
 _KEPT = 8 * 1024
-_LAST_WORD = re.compile(rb"\S*\s?\Z")
 #: Groups of digits may become a card, account or phone number.
 _LAST_NUMBER = re.compile(rb"(?:[+(]|\b[A-Z]{2}\d{2}|\d)[\dA-Z ()./+-]{0,60}\Z")
 #: What the first word of a token may be.
@@ -58,6 +57,8 @@ class RedactedStream:
         if self._closed:
             raise ValueError("the stream is closed")
         self._raw += chunk.encode("utf-8", "surrogatepass")
+        if self._last_word() <= self._given and len(self._raw) - self._given <= _MOST_HELD:
+            return ""  # all of it may still be the beginning of one token
         findings = self._redactor.find(self._raw)
         return self._give(self._safe(findings), findings)
 
@@ -86,13 +87,10 @@ class RedactedStream:
         return max(held, self._given)
 
     def _last_word(self) -> int:
-        raw = self._raw
-        if raw.endswith(b"\n"):
-            return len(raw)
-        at = len(raw)
-        while at > self._given and raw[at - 1] not in b" \t\r\n":
-            at -= 1
-        return at
+        """Where the last word begins, which may go on; behind the text when a line has just ended."""
+        if self._raw.endswith(b"\n"):
+            return len(self._raw)
+        return max(self._given, *(self._raw.rfind(blank, self._given) + 1 for blank in (b" ", b"\n", b"\t", b"\r")))
 
     def _cut(self, at: int) -> int:
         """The nearest place before an offset that is not inside of a character."""

@@ -24,7 +24,10 @@ _PATH = re.compile(r"(?:~|\.{1,2})?(?:/[\w.@%+,=:~-]*)+$|[A-Za-z]:[\\/]|\\\\|[A-
 _HEX = re.compile(r"[0-9a-f]{16,}$|[0-9A-F]{16,}$")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 _STAMP = re.compile(r"[\d.:TZ+/-]+$")
+#: So much of a value is looked at; what is random or a word shows itself early.
+_JUDGED = 160
 _UNSPEAKABLE = re.compile(r"[^aeiouyAEIOUY]{5}|[jqvxz]{2}|q[^u]")
+_SAME = re.compile(r"(.)\1{2,}", re.DOTALL)
 _SPLIT = re.compile(r"[^A-Za-z0-9]+")
 #: Words that stand where a secret would stand.
 _WORDS = words(
@@ -54,15 +57,8 @@ def is_placeholder(value: str) -> bool:
     if not value or _REFERENCE.match(value) or _STAND_IN.search(value):
         return True
     plain = value.strip("\"'")
-    return len(set(plain)) <= 2 or _longest_run(plain) * 2 > len(plain)
-
-
-def _longest_run(value: str) -> int:
-    longest = run = 1
-    for one, other in pairwise(value):
-        run = run + 1 if one == other else 1
-        longest = max(longest, run)
-    return longest
+    same = max((len(run.group()) for run in _SAME.finditer(plain)), default=0)
+    return len(set(plain)) <= 2 or same * 2 > len(plain)
 
 
 def looks_random(value: str, least: int = 12) -> bool:
@@ -72,7 +68,7 @@ def looks_random(value: str, least: int = 12) -> bool:
         value: What to look at.
         least: Shorter values are never taken for random.
     """
-    head = value[:256]
+    head = value[:_JUDGED]
     if len(head) < least or entropy(head) < 2.5:
         return False
     if UUID.match(head):
@@ -151,7 +147,7 @@ def convinces(value: str, secrecy: Secrecy, *, quoted: bool, shell: bool = False
         shell: Whether it is assigned as shells and `.env` files do, where a bare word is a value.
         loose: Whether nothing but a blank, a verb or a cell's border connects it to the name.
     """
-    value = value[:512]
+    value = value[:_JUDGED]
     if len(value) < 4 or is_placeholder(value) or value.lower() in _WORDS:
         return False
     if is_path(value) or (not quoted and not shell and is_code(value)):

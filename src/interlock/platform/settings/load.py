@@ -13,7 +13,7 @@ from typing import Any
 from interlock.errors import SettingsError
 from interlock.platform.settings.environment import read_environment
 from interlock.platform.settings.file import NAME, SettingsFile, find, secrets_in
-from interlock.platform.settings.keys import Keys, find_key, usable
+from interlock.platform.settings.keys import Keys, find_key, key_file, usable
 from interlock.platform.settings.layers import (
     Given,
     Key,
@@ -82,8 +82,19 @@ def load(
     told |= {dotted(key): values[key].origin if key in values else "default" for key, _ in leaves(settings)}
     withheld = {name: where for name, where in astray.items() if f"keys.{name}" in told and name not in found}
     return replace(
-        settings, profile=profile, file=file.path if file else None, keys=found, origins=told, withheld=withheld
+        settings,
+        profile=profile,
+        file=file.path if file else None,
+        keys=found,
+        key_files=_key_files(settings, environ, cwd),
+        origins=told,
+        withheld=withheld,
     )
+
+
+def _key_files(settings: Settings, environ: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
+    variables = dict.fromkeys(provider.key_env for provider in settings.providers.values() if provider.key_env)
+    return tuple(path for variable in variables if (path := key_file(variable, environ, cwd)))
 
 
 def _defaults(cwd: Path) -> Settings:
@@ -309,6 +320,10 @@ def settings_from_configure(**given: Any) -> dict[str, Any]:
             continue
         if name in _KEY_ARGUMENTS:
             keys[_KEY_ARGUMENTS[name]] = value
+        elif setting == "profile" and not isinstance(value, str):
+            raise SettingsError(f"profile must be a text, not {type(value).__name__}.")
+        elif setting == "config" and not isinstance(value, str | os.PathLike):
+            raise SettingsError(f"config must be a path, not {type(value).__name__}.")
         elif setting in ("home", "profile", "config"):
             _once(arguments, setting, value)
         elif setting.split(".")[0] in shape(Settings):
