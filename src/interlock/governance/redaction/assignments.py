@@ -150,7 +150,9 @@ def _value(raw: bytes, head: Head) -> Finding | None:
         return None
     in_query = query or raw[end : end + 1] == b"&"
     secrecy = max(named.secrecy, Secrecy.WEAK) if in_query else named.secrecy
-    hidden = convinces(value, secrecy, quoted=bool(quote), shell=shell or flag, loose=not head.sure and not flag)
+    hidden = convinces(
+        value, secrecy, quoted=bool(quote) or in_query, shell=shell or flag, loose=not head.sure and not flag
+    )
     return Finding(start, end, named.kind) if hidden else None
 
 
@@ -158,7 +160,8 @@ def _opening(raw: bytes, head: Head) -> tuple[int, bytes]:
     """Where the value begins, and the quotation mark it stands in, if any."""
     if head.link.startswith(b","):
         return head.end, head.link[1:].lstrip()
-    at = _OPENS.match(raw, head.end, head.end + 200).end()  # type: ignore[union-attr]
+    opened = _OPENS.match(raw, head.end, head.end + 200)
+    at = opened.end() if opened else head.end
     if raw[at : at + 1] in (b"|", b">") and (block := _BLOCK_SCALAR.match(raw, at, at + 80)):
         at = block.end()
     opening = _OPENING_QUOTE.match(raw, at)

@@ -11,7 +11,7 @@ from interlock.governance.redaction.names import Secrecy, promise
 from interlock.governance.redaction.values import convinces, is_placeholder, looks_random, looks_strange
 
 _URL = rb"(?i)\b[a-z][a-z0-9+.-]*(?::|%3A)(?://|\\/\\/|%2F%2F)([^\s\"'<>`\\|]{2,}@)"
-_AUTHORITY = re.compile(rb"[^/?#]*")
+_BEHIND_AUTHORITY = re.compile(rb"[/?#]")
 _PORT = re.compile(rb"\d{1,5}(?:[/?#]|$)")
 _QUOTE = rb"\\*[\"']"
 _IS = _QUOTE + rb"?[ \t]*[:=][ \t]*"
@@ -70,7 +70,7 @@ def _urls(raw: bytes) -> Iterator[Finding]:
     """`scheme://user:password@host`, and a token in the place of the user."""
     for match in linear(_URL).finditer(raw):
         start, rest = match.start(1), match.group(1)
-        authority = _AUTHORITY.match(rest).group()  # type: ignore[union-attr]
+        authority = _BEHIND_AUTHORITY.split(rest, maxsplit=1)[0]
         at = authority.rfind(b"@")
         if at < 0:
             # A password may hold a slash that nobody escaped: what follows the colon is no port then.

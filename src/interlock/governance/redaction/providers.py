@@ -161,10 +161,10 @@ FORMS: dict[str, tuple[str, ...]] = {
     ),
     "webhook": (
         r"https://hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/[\w+/-]{16,}",
-        r"https://(?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/[\w-]{20,}",
-        r"https://[\w.-]+\.webhook\.office\.com/webhookb2/[\w@/-]{40,}",
+        r"discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/[\w-]{20,}",
+        r"webhook\.office\.com/webhookb2/[\w@/-]{40,}",
         r"https://hooks\.zapier\.com/hooks/catch/[\w/-]{6,}",
-        r"https://hook\.\w+\.make\.com/\w{20,}",
+        r"https://hook\.[a-z]{2}\d\.make\.com/\w{20,}",
         r"https://maker\.ifttt\.com/trigger/[\w-]+/(?:json/)?with/key/[\w-]{10,}",
         r"https://outlook\.office\.com/webhook/[\w@/-]{40,}",
     ),

@@ -53,7 +53,7 @@ class Redactor:
 
     Example:
         >>> Redactor({"db": "correct-horse"}, key=b"k").redact("login with correct-horse")
-        'login with [REDACTED:db:ad6dca20]'
+        'login with [REDACTED:db:a63820e2]'
     """
 
     def __init__(
@@ -146,7 +146,8 @@ class Redactor:
                 for key, inner in value.items()
             }
         if isinstance(value, list | tuple):
-            return type(value)(self._walk(inner, name, depth + 1) for inner in value)
+            walked = [self._walk(inner, name, depth + 1) for inner in value]
+            return walked if isinstance(value, list) else tuple(walked)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self._number(value, name)
         return value

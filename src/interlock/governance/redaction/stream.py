@@ -43,7 +43,7 @@ class RedactedStream:
         >>> from interlock.governance.redaction import Redactor
         >>> stream = Redactor({"db": "correct-horse"}, key=b"k").stream()
         >>> stream.feed("log in with correct-"), stream.feed("horse now"), stream.close()
-        ('log in with ', '[REDACTED:db:ad6dca20] ', 'now')
+        ('log in with ', '[REDACTED:db:a63820e2] ', 'now')
     """
 
     def __init__(self, redactor: Finder) -> None:
