@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from os import PathLike
 from types import TracebackType
 from typing import Any, TypeVar
 
-from interlock.agents.function import as_agent
-from interlock.agents.provider import Provider
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.drive import End
 from interlock.errors import Conflict, UsageError
-from interlock.governance.commands import CommandPolicy
-from interlock.governance.guardrails import Guardrail
 from interlock.platform.admission import Admission, admit, same_work
-from interlock.platform.assembly import BUILT_IN, House, Registry, first_policy, open_journal
+from interlock.platform.assembly import House, Registry, first_policy, open_journal
 from interlock.platform.doctor import health_report
 from interlock.platform.events import Event, events_until
 from interlock.platform.forks import Opener
@@ -30,16 +26,16 @@ from interlock.platform.routing import Route, route
 from interlock.platform.settings import Settings, load, settings_from_configure
 from interlock.platform.signals import close_on_signals
 from interlock.platform.telemetry import Telemetry
+from interlock.platform.workshop import Workshop
 from interlock.records.run import Run
 from interlock.records.task import Task, TaskStatus
 from interlock.stores.journal import Query, RunRow
 from interlock.stores.sqlite import SqliteJournal
-from interlock.tools.function import as_tool
 
 T = TypeVar("T")
 
 
-class Platform:
+class Platform(Workshop):
     """Takes tasks for AI agents and runs them so that they can be trusted: durable, governed, explained.
 
     Use it as `async with Platform() as platform: ...`, or bare: it starts on first use and is closed by `close()`.
@@ -265,100 +261,6 @@ class Platform:
         """
         return await health_report(self._settings, self._open, self._house if deep else None)
 
-    # What it works with.
-
-    def register_agent(self, name: str, agent: Any, capabilities: Sequence[str] = ()) -> None:
-        """Add an agent: an object with `process`, a function, or anything that works at a bench.
-
-        Args:
-            name: What tasks are routed to.
-            agent: The agent.
-            capabilities: Task types it is for; those are then routed to it first.
-
-        Raises:
-            UsageError: it is no agent, or the name cannot be used or is taken. A built-in agent may be replaced, once.
-        """
-        self._registry.check_new(name)
-        if isinstance(capabilities, str):
-            raise UsageError("capabilities is a list of task types, not one text.", code="usage.agent")
-        self._registry.agents[name] = as_agent(name, agent)
-        self._registry.capabilities[name] = tuple(str(c) for c in capabilities)
-
-    def register_platform(
-        self, name: str, provider: Provider | Any, *, model: str = "", capabilities: Sequence[str] = ()
-    ) -> None:
-        """Add a model back end, or an agent, under a name that tasks can be routed to.
-
-        Args:
-            name: What tasks are routed to.
-            provider: Something with `complete` (see `agents.provider.Provider`), or an agent.
-            model: The model to use there; needed for a provider.
-            capabilities: Task types it is for.
-
-        Raises:
-            UsageError: a provider without a model, something that is neither, or a name that is taken.
-        """
-        if not hasattr(provider, "complete"):
-            self.register_agent(name, provider, capabilities)
-            return
-        if not model:
-            raise UsageError(f"Which model should {name} use?", "Pass model='...'.", code="usage.model")
-        self._registry.check_new(name)
-        self._registry.providers[name] = (provider, model)
-        self._registry.capabilities[name] = tuple(str(c) for c in capabilities)
-
-    def register_tool(self, fn: Any) -> Any:
-        """Let agents call a function, a `@tool`, or a tool's description with its implementation.
-
-        Returns:
-            What was given, so that it can be used as a decorator.
-
-        Raises:
-            UsageError: it is no tool, or its name is taken.
-        """
-        tool = as_tool(fn)
-        if tool.spec.name in self._registry.tools or tool.spec.name in BUILT_IN:
-            raise UsageError(f"There is already a tool {tool.spec.name!r}.", "Give it another name.", code="usage.tool")
-        self._registry.tools[tool.spec.name] = tool
-        self._registry.callable.add(tool.spec.name)
-        for house in self._houses.values():
-            house.forget_agents()
-        return fn
-
-    def add_guardrail(self, guardrail: Guardrail) -> None:
-        """Have every task judged by a guardrail from now on.
-
-        Raises:
-            UsageError: it is no guardrail.
-        """
-        if not isinstance(guardrail, Guardrail):
-            raise UsageError("add_guardrail takes a Guardrail.", code="usage.guardrail")
-        self._registry.guardrails.append(guardrail)
-
-    def set_command_policy(self, policy: CommandPolicy) -> None:
-        """Say which commands agents may run; it replaces the policy there was.
-
-        Raises:
-            UsageError: it is no policy.
-        """
-        if not isinstance(policy, CommandPolicy):
-            raise UsageError("set_command_policy takes a CommandPolicy.", code="usage.command_policy")
-        self._registry.commands = policy
-        for house in self._houses.values():
-            house.gate.commands = policy
-
-    def enable_tracing(self, destination: Any = "otlp", api_key: str | None = None) -> None:
-        """Send OpenTelemetry spans (GenAI conventions) of tasks, routing, agents, models and tools somewhere.
-
-        Args:
-            destination: `logfire`, `otlp`, `console`, or an OpenTelemetry span exporter.
-            api_key: Key for the destination, where it needs one.
-
-        Raises:
-            SettingsError: the destination is not known, or a package is missing; the message says which.
-        """
-        self._telemetry.enable_tracing(destination, api_key)
-
     # Life.
 
     async def recover(self) -> list[str]:
@@ -425,6 +327,9 @@ class Platform:
             house = House(self._settings, self._registry, self._open(), self._telemetry, self._clock)
             self._houses[loop] = house
         return house
+
+    def _open_houses(self) -> Iterable[House]:
+        return self._houses.values()
 
     def _open(self) -> SqliteJournal:
         self._opener.check(self._journal, self._portal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
@@ -63,7 +63,13 @@ class Verdict:
         rule: The rule's name, for example a guardrail's.
         reason: One sentence for people.
         place: Where the rule stands, for example `policy.toml:31`.
-        approver: Who may answer, where a person must.
+        approver: Who may answer, where a person must: a user or a role; None for anyone but who asked.
+        quorum: How many different people must agree.
+        expires_in: Seconds after which silence is a denial; None for the platform's own limit.
+        grants: What else the rule lets a person answer: `run` allows the same act for the rest of the run, `rule`
+            offers to save an allow rule.
+        evidence: What the act would use as it is now, for example digests of files and of the policy. An approval
+            holds only while this does not change.
         parts: The answers it was combined from.
     """
 
@@ -72,6 +78,10 @@ class Verdict:
     reason: str = ""
     place: str = ""
     approver: str | None = None
+    quorum: int = 1
+    expires_in: float | None = None
+    grants: tuple[Literal["run", "rule"], ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
     parts: tuple[Verdict, ...] = ()
 
     @property
@@ -93,14 +103,7 @@ def strictest(parts: list[Verdict]) -> Verdict:
     if len(parts) == 1:
         return parts[0]
     worst = max(parts, key=lambda part: part.effect)
-    return Verdict(
-        effect=worst.effect,
-        rule=worst.rule,
-        reason=worst.reason,
-        place=worst.place,
-        approver=worst.approver,
-        parts=tuple(parts),
-    )
+    return replace(worst, parts=tuple(parts))
 
 
 def refusal(verdict: Verdict) -> Refused:
