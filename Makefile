@@ -8,7 +8,7 @@ ifeq ($(SSL_CERT_FILE),)
 unexport SSL_CERT_FILE
 endif
 
-.PHONY: demo test check bench crash docs clean
+.PHONY: demo test check bench crash fuzz docs clean
 
 demo: $(SETUP)            ## play a real governed run, no key and no server needed
 	@$(BIN)/interlock demo
@@ -26,6 +26,9 @@ bench: $(SETUP)           ## ratios against peers and physical limits, into benc
 
 crash: $(SETUP)           ## kill -9 before and after every fact, at full size
 	@INTERLOCK_CRASH=all $(BIN)/python -m pytest tests/crash -q -n 2 --timeout 1800
+
+fuzz: $(SETUP)            ## shell text, SQL and secrets at random, so often as FUZZ says for each property
+	@INTERLOCK_FUZZ=$(or $(FUZZ),100000) $(BIN)/python -m pytest tests/fuzz -q -n 2 --timeout 36000
 
 docs: $(SETUP)            ## write the generated reference pages again
 	@$(BIN)/python docs/generate.py

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from bench import call, journal, redaction, resume, size
+from bench import audit, call, journal, policy, redaction, resume, size
 from bench.measure import ROOT, Options, machine, make_peers
 from bench.report import as_text, write
 
@@ -16,6 +16,8 @@ BENCHMARKS = {
     "resume": resume.measure,
     "size": size.measure,
     "redaction": redaction.measure,
+    "policy": policy.measure,
+    "audit": audit.measure,
 }
 
 

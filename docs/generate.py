@@ -85,8 +85,15 @@ ROOMS: Mapping[str, str] = {
     "agent": "The agent, its model or its provider.",
     "tool": "A tool call. The sentence goes back to the model; people see it in `interlock run show ID --content`.",
     "policy": "A rule said no.",
-    "approval": "A person has to answer. Kept for the approvals to come: a run that waits is a result, not an error.",
-    "budget": "Money is used up. Kept for the budgets to come: nothing raises it yet.",
+    "guardrail": "A guardrail said no, in its own words; also `guardrail.rate_limit` (`RateLimited`) and "
+    "`guardrail.cost_limit` (`OverBudget`, exit code 6).",
+    "approval": "A person has to answer, or the answer cannot count.",
+    "budget": "Money is used up.",
+    "access": "Someone may not do this, or is not known.",
+    "vault": "Secrets cannot be read or kept.",
+    "audit": "The audit log.",
+    "sandbox": "The walls around commands.",
+    "plan": "Plans and their steps.",
     "store": "The journal.",
 }
 

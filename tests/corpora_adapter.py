@@ -36,9 +36,14 @@ def check(kind: str, text: str, dialect: str | None = None) -> str:
         from interlock.governance.sqltext import judge_sql
 
         return str(judge_sql(text, dialect).effect.word)
+    from interlock.governance.validation import judge_input
     from interlock.governance.wording import asks_to_destroy
+    from interlock.records.verdict import Act
 
-    return "approval" if asks_to_destroy(text) else "allow"
+    if asks_to_destroy(text):
+        return "approval"
+    found = judge_input(Act(kind="task", name="task", content=text))
+    return found.effect.word if found else "allow"
 
 
 def check_with_policy(policy: dict[str, list[str]], kind: str, text: str) -> str:

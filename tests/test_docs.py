@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 import pytest
 
-from interlock.cli.app import AGENT, CONFIG, ROOT, RUN, TOPICS, tree
+from interlock.cli.app import AGENT, CONFIG, POLICY, ROOT, RUN, TOPICS, tree
 from interlock.errors import BY_CODE
+from interlock.governance.policy_file import parse_policy
 from interlock.platform.settings import load
 from interlock.records.fact import KINDS
 
@@ -87,6 +88,9 @@ def _run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", range(len(_blocks("toml"))))
 def test_every_settings_snippet_is_good(number: int, tmp_path: Path) -> None:
     page, text = _blocks("toml")[number]
+    if text.startswith("# policy.toml\n"):
+        assert parse_policy(text).rules, _named(page)
+        return
     (tmp_path / "interlock.toml").write_text(text)
     assert load(environ={}, cwd=tmp_path).file == tmp_path / "interlock.toml", _named(page)
 
@@ -147,7 +151,13 @@ def _commands(words: tuple[str, ...], command: click.Command) -> Iterator[tuple[
 
 @pytest.mark.parametrize("page", PAGES, ids=_named)
 def test_no_page_names_a_command_that_is_not_there(page: Path) -> None:
-    nouns: Mapping[str, Mapping[str, object]] = {"run": RUN, "agent": AGENT, "config": CONFIG, "help": TOPICS}
+    nouns: Mapping[str, Mapping[str, object]] = {
+        "run": RUN,
+        "policy": POLICY,
+        "agent": AGENT,
+        "config": CONFIG,
+        "help": TOPICS,
+    }
     wrong = []
     # On one line, in code: after a backtick, at the beginning of a line, or after a prompt.
     for noun, verb in re.findall(r"(?:`|^|\$ )interlock ([a-z]+)(?: ([a-z-]+))?", page.read_text(), re.M):

@@ -3,8 +3,12 @@
     InterlockError(says, do)
        UsageError          you asked for something impossible        exit 2
           SettingsError    a setting, file or variable is wrong      exit 2
+             PolicyError   policy.toml cannot be used                exit 2
        NotFound            that id is not here                       exit 7
        Refused             a rule or a person said no                exit 5
+          RateLimited      too much for now; later it may be fine    exit 5
+          Denied           a person said no, or nobody said yes      exit 5
+          AuditFailed      what cannot be recorded is not done       exit 5
        AwaitingApproval    someone must answer first                 exit 3
        OverBudget          money or time is used up                  exit 6
        Conflict            someone else holds it, or it is taken     exit 1
@@ -12,6 +16,7 @@
           RateLimitError  AuthenticationError (exit 4)  AgentTimeoutError  AgentAPIError
           ConnectionFailed  InvalidRequest  OutputInvalid  ToolFailed
        StoreFailed         the journal cannot be trusted             exit 1
+       VaultFailed         the vault cannot be opened or written     exit 1
 
 `says` and `do` are shown to users; `detail` goes to logs only and must never be shown.
 """
@@ -33,6 +38,10 @@ class InterlockError(Exception):
     """
 
     code: str = "failed"
+    #: Which limit or budget said no, where one did.
+    rule: str = ""
+    #: Whether a call that ended so may have cost money. False only where it is known to have been free.
+    may_have_cost: bool = True
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
     default_do: ClassVar[str] = "Run `interlock doctor` to see what is wrong."
@@ -86,6 +95,13 @@ class SettingsError(UsageError):
     default_do = "Correct the setting; `interlock config show --origin` says where each value comes from."
 
 
+class PolicyError(SettingsError):
+    """policy.toml cannot be used as it is."""
+
+    code = "settings.policy"
+    default_do = "Correct the file; `interlock policy check` says when it is good."
+
+
 class NotFound(InterlockError):
     """That id is not here."""
 
@@ -102,6 +118,20 @@ class Refused(InterlockError):
     default_do = "Do not retry. Change the request, or ask whoever owns the rule."
 
 
+class Denied(Refused):
+    """A person said no, or nobody answered in time. Do not retry."""
+
+    code = "approval.denied"
+
+
+class RateLimited(Refused):
+    """A rule refuses more for now."""
+
+    code = "policy.rate_limit"
+    retryable = True
+    default_do = "Wait, then do the same again."
+
+
 class AwaitingApproval(InterlockError):
     """Someone must answer before this can go on."""
 
@@ -116,6 +146,16 @@ class OverBudget(InterlockError):
     code = "budget.exceeded"
     exit_code = 6
     default_do = "Raise the limit or wait for the next period."
+
+
+class PriceUnknown(OverBudget):
+    """Nobody can say what a call would cost at most, and a budget applies to it."""
+
+    code = "budget.unknown_price"
+    default_do = (
+        'Give the model a price: `[prices."PROVIDER/MODEL"]` in interlock.toml with `input` and `output`; '
+        'or say `unknown_price = "allow"` in the budget.'
+    )
 
 
 class Conflict(InterlockError):
@@ -144,6 +184,7 @@ class RateLimitError(AgentFailed):
     """The provider refuses more requests for now."""
 
     code = "agent.rate_limit"
+    may_have_cost = False
     retryable = True
     default_do = "Wait and try again, or ask the provider for a higher limit."
 
@@ -152,6 +193,7 @@ class AuthenticationError(AgentFailed):
     """The provider does not accept the key, or there is none."""
 
     code = "agent.authentication"
+    may_have_cost = False
     exit_code = 4
     default_do = "Set a valid key, for example OPENAI_API_KEY or ANTHROPIC_API_KEY."
 
@@ -168,6 +210,7 @@ class AgentAPIError(AgentFailed):
     """The provider answered with an error of its own."""
 
     code = "agent.server_error"
+    may_have_cost = False
     retryable = True
     default_do = "Try again later; the provider is in trouble."
 
@@ -176,6 +219,7 @@ class ConnectionFailed(AgentAPIError):
     """The provider could not be reached, or the connection broke."""
 
     code = "agent.connection"
+    may_have_cost = True
     default_do = "Check the network and the provider's address with `interlock doctor`."
 
 
@@ -183,6 +227,7 @@ class InvalidRequest(AgentFailed):
     """The provider does not accept this request; the same request will not do better."""
 
     code = "agent.invalid_request"
+    may_have_cost = False
     default_do = "Check the model's name and the request; see the failed step with `interlock run show ID`."
 
 
@@ -207,6 +252,13 @@ class OutputTooLarge(OutputInvalid):
     code = "agent.output_too_large"
     retryable = False
     default_do = "Ask for less at once."
+
+
+class DecompositionError(AgentFailed):
+    """No plan that can be carried out could be made of the task."""
+
+    code = "plan.decomposition"
+    default_do = "Say more exactly what is to be done, list the steps yourself, or allow more of them."
 
 
 class ToolFailed(AgentFailed):
@@ -237,6 +289,20 @@ class StaleFence(StoreFailed):
     default_do = "Nothing to do: the newer driver goes on with the run."
 
 
+class VaultFailed(InterlockError):
+    """The vault cannot be opened, read or written."""
+
+    code = "vault.failed"
+    default_do = "See docs/how-to/vault-and-access.md."
+
+
+class AuditFailed(Refused):
+    """The audit log cannot be kept, read or checked; what cannot be recorded is not done."""
+
+    code = "audit.failed"
+    default_do = "Run `interlock audit verify`; see docs/how-to/audit.md."
+
+
 #: Every class by its stable code, so that a recorded error comes back as what it was.
 BY_CODE: dict[str, type[InterlockError]] = {}
 
@@ -248,6 +314,13 @@ def _index(cls: type[InterlockError]) -> None:
 
 
 _index(InterlockError)
+
+
+#: What a guardrail's refusal is, where it is not just that.
+_GUARDRAILS: dict[str, type[InterlockError]] = {
+    "guardrail.rate_limit": RateLimited,
+    "guardrail.cost_limit": OverBudget,
+}
 
 
 def from_code(code: str, says: str, do: str = "", retry_after: float | None = None) -> InterlockError:
@@ -262,12 +335,17 @@ def from_code(code: str, says: str, do: str = "", retry_after: float | None = No
             "usage": UsageError,
             "settings": SettingsError,
             "policy": Refused,
+            "guardrail": _GUARDRAILS.get(code, Refused),
             "approval": AwaitingApproval,
             "budget": OverBudget,
             "agent": AgentFailed,
+            "plan": AgentFailed,
             "step": StepLost,
             "tool": ToolFailed,
             "store": StoreFailed,
+            "access": Refused,
+            "vault": VaultFailed,
+            "audit": AuditFailed,
         }
         cls = by_room.get(room, InterlockError)
     return cls(says, do, code=code, retry_after=retry_after)

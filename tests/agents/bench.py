@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +75,7 @@ class NotebookBench:
         heartbeat: float | None = None,
         attempts: int | None = None,
         judge: Act | None = None,
+        remake: Callable[[Mapping[str, Any]], Act] | None = None,
     ) -> Any:
         path = self._prefix + name
         assert path not in self.steps, f"{path} was used twice"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interlock
-from interlock.cli.output import Output, clean, one_line
+from interlock.cli.output import Output, clean, one_line, visible
 from interlock.cli.wording import Cell, Ink
 from interlock.errors import NotFound
 
@@ -157,3 +157,20 @@ def test_nobody_is_asked_where_nobody_can_answer() -> None:
 def test_the_bottom_line_is_never_drawn_where_it_cannot_be_rewritten(capsys: pytest.CaptureFixture[str]) -> None:
     Output().status("working")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("git push", "git push"),
+        ("größe 日本", "größe 日本"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("rm\u202e-rf", "rm\\u{202e}-rf"),
+        ("a\u200bb\u00a0c", "a\\u{200b}b\\u{00a0}c"),
+        ("\x1b[2J", "\\u{001b}[2J"),
+        ("\\u{202e}", "\\u{202e}"),
+        ("\\u{202e}\x07", "\\\\u{202e}\\u{0007}"),
+    ],
+)
+def test_nothing_hides_in_what_a_person_decides_about(text: str, shown: str) -> None:
+    assert visible(text) == shown

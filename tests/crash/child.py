@@ -34,9 +34,6 @@ class AskingGate:
             return Verdict(effect=Effect.APPROVAL, rule="deploys", reason="Deploys need a yes.")
         return ALLOWED
 
-    async def settle(self, act: Act, *, cost_micros: int | None, tokens: int, failed: bool) -> None:
-        """Nothing is kept."""
-
 
 class Work:
     """A run with everything in it: model requests, tools that may and may not be repeated, a failure, a nap,
@@ -102,7 +99,10 @@ async def engine(folder: Path, log: Log, journal: KillingJournal) -> dict[str, A
             in_doubt = question.about == "in_doubt"
             log.write("asked", path=question.path, about=question.about)
             answer = QuestionAnswered(
-                question_id=question.question_id, answer="repeat" if in_doubt else "allow", by="a person"
+                question_id=question.question_id,
+                answer="repeat" if in_doubt else "allow",
+                by="a person",
+                digest=question.digest,
             )
             await journal.append(RUN, [answer])
         await engine.resume(RUN, by="a person")

@@ -45,13 +45,15 @@ class KillingJournal(SqliteJournal):
         self._at = int(number or 0)
         self._appends = 0
 
-    def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
+    def append(  # type: ignore[override]
+        self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None, **more: Any
+    ) -> Awaitable[int]:
         """As it is, with a death before or after it."""
         self._appends += 1
         number = self._appends
         if (self._when, self._at) == ("before", number):
             os.kill(os.getpid(), signal.SIGKILL)
-        written = asyncio.ensure_future(super().append(run_id, facts, claim=claim))
+        written = asyncio.ensure_future(super().append(run_id, facts, claim=claim, **more))
         written.add_done_callback(lambda done: self._acknowledged(number, facts, done))
         return written
 

@@ -84,7 +84,15 @@ class Story:
         self._nothing_acknowledged_is_lost(facts)
         self._nothing_finished_is_done_again(facts)
         self._what_may_not_be_repeated_is_only_repeated_by_a_person(facts)
+        self._nothing_is_done_twice_on_one_approval(facts)
         self._every_act_has_one_key()
+
+    def _nothing_is_done_twice_on_one_approval(self, facts: list[tuple[int, str, str]]) -> None:
+        used = [json.loads(body) for _, kind, body in facts if kind == "approval.used"]
+        assert max(Counter(one["question_id"] for one in used).values(), default=1) == 1
+        done = Counter(line["path"] for line in self.log if line["what"] == "did")
+        for path, times in Counter(one["path"] for one in used).items():
+            assert done[path] <= times
 
     def _nothing_acknowledged_is_lost(self, facts: list[tuple[int, str, str]]) -> None:
         written = {seq: [kind, body] for seq, kind, body in facts}

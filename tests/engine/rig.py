@@ -34,14 +34,10 @@ class ToldGate:
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.asked: list[Act] = []
-        self.settled: list[tuple[str, bool]] = []
 
     async def admit(self, act: Act) -> Verdict:
         self.asked.append(act)
         return self.verdicts.get(act.kind, ALLOWED)
-
-    async def settle(self, act: Act, *, cost_micros: int | None, tokens: int, failed: bool) -> None:
-        self.settled.append((act.path, failed))
 
 
 class Trouble(Silence):
@@ -148,8 +144,12 @@ class Rig:
         found = await self.facts(run_id, "step.started")
         return [(fact.path, fact.attempt, fact.key) for fact in found if isinstance(fact, StepStarted)]
 
-    async def answer(self, question_id: str, answer: Any, run_id: str = "run", reason: str = "") -> None:
-        fact = QuestionAnswered(question_id=question_id, answer=answer, by="ann", reason=reason)
+    async def answer(
+        self, question_id: str, answer: Any, run_id: str = "run", reason: str = "", by: str = "ben", **more: Any
+    ) -> None:
+        """A person's answer, by default of someone who has seen what is asked."""
+        shown = {"digest": (await self.load(run_id)).questions[question_id].digest, **more}
+        fact = QuestionAnswered(question_id=question_id, answer=answer, by=by, reason=reason, **shown)
         await self.journal.append(run_id, [fact])
 
 

@@ -24,9 +24,6 @@ class _Open:
     async def admit(self, act: Act) -> Verdict:
         return ALLOWED
 
-    async def settle(self, act: Act, *, cost_micros: int | None, tokens: int, failed: bool) -> None:
-        return None
-
 
 async def _sleeper(bench: RunBench, run: Run) -> Outcome:
     await bench.sleep("nap", 60)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from interlock.agents.agent import Attempt, Done
+from interlock.agents.agent import Attempt
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
-from interlock.errors import RateLimitError, Refused
+from interlock.errors import Refused
 from interlock.records.fact import GateAnswered, QuestionAsked
 from interlock.records.run import Run
 from interlock.records.task import TaskStatus
@@ -55,7 +55,6 @@ class TestTheGate:
             assert (answered.effect, answered.rule, answered.place) == ("block", "no-rm", "policy.toml:31")
             assert "step.started" not in await test.kinds()
         assert act.times == 0
-        assert told.settled == []
 
     async def test_an_agent_may_find_another_way_when_it_is_refused(self) -> None:
         async def flow(bench: RunBench, run: Run) -> Outcome:
@@ -102,13 +101,6 @@ class TestTheGate:
             end = await test.go()
             assert end.finished is not None
             assert (end.finished.status, end.finished.guardrail, end.finished.output) == ("blocked", "tone", None)
-
-    async def test_every_try_that_was_allowed_is_settled(self) -> None:
-        told = gate()
-        act = Works(RateLimitError("busy"), output=Done(output="ok", cost_micros=7))
-        async with rig(judged(act), gate=told) as test:
-            await test.go()
-        assert told.settled == [("tool/1", True), ("tool/1", False)]
 
 
 class TestApproval:

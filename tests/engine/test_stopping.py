@@ -35,9 +35,11 @@ class HoldsTheEnd(SqliteJournal):
         super().__init__(path)
         self.writing, self.leave = asyncio.Event(), asyncio.Event()
 
-    def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
+    def append(  # type: ignore[override]
+        self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None, **more: Any
+    ) -> Awaitable[int]:
         if not any(isinstance(fact, RunFinished) for fact in facts):
-            return super().append(run_id, facts, claim=claim)
+            return super().append(run_id, facts, claim=claim, **more)
         return self._late(run_id, facts, claim)
 
     async def _late(self, run_id: str, facts: Sequence[Fact], claim: Claim | None) -> int:

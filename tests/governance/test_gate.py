@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from interlock.errors import ToolFailed
 from interlock.governance.commands import CommandPolicy
 from interlock.governance.gate import PolicyGate
-from interlock.governance.guardrails import Guardrail, GuardrailPresets, GuardrailType
+from interlock.governance.guardrails import Guardrail, GuardrailType
+from interlock.governance.presets import GuardrailPresets
 from interlock.records.task import Task
 from interlock.records.verdict import ALLOWED, Act, Effect, Gate, Permit, Verdict
 from interlock.tools.function import tool
@@ -31,9 +32,9 @@ def command(*argv: str, **more: Any) -> Act:
     return Act(kind="command", name=argv[0], arguments={"argv": list(argv), **more})
 
 
-async def test_it_is_a_gate_and_keeps_no_account_yet() -> None:
+async def test_it_is_a_gate() -> None:
     gate: Gate = PolicyGate()
-    await gate.settle(command("ls"), cost_micros=None, tokens=0, failed=True)
+    assert not (await gate.admit(command("ls"))).allowed
 
 
 async def test_guardrails_see_the_task_as_it_was_given() -> None:

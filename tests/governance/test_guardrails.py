@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from interlock.errors import UsageError
-from interlock.governance.guardrails import Guardrail, GuardrailPresets, GuardrailType, judge_task
+from interlock.errors import InterlockError, OverBudget, RateLimited, Refused, UsageError
+from interlock.governance.guardrail_lint import why_it_never_matches
+from interlock.governance.guardrails import POINTS, Guardrail, GuardrailType, judge_at, judge_task
+from interlock.governance.presets import GuardrailPresets
 from interlock.governance.wording import asks_to_destroy
 from interlock.records.task import Task
-from interlock.records.verdict import Effect
+from interlock.records.verdict import Act, Effect, refusal
 
 
 def guard(condition: Any, kind: Any = GuardrailType.BLOCK, name: str = "mine", **more: Any) -> Guardrail:
@@ -20,8 +22,9 @@ def guard(condition: Any, kind: Any = GuardrailType.BLOCK, name: str = "mine", *
 @pytest.mark.parametrize("kind", list(GuardrailType))
 def test_every_type_blocks_but_the_one_that_asks(kind: GuardrailType) -> None:
     verdict = judge_task([guard(lambda task: True, kind, approver="ops")], Task("x"))
-    assert verdict.effect is (Effect.APPROVAL if kind == "approval_required" else Effect.BLOCK)
-    assert (verdict.rule, verdict.reason, verdict.approver) == ("mine", "Not like this", "ops")
+    asks = kind == "approval_required"
+    assert verdict.effect is (Effect.APPROVAL if asks else Effect.BLOCK)
+    assert (verdict.rule, verdict.reason, verdict.approver) == ("mine", "Not like this", "ops" if asks else None)
 
 
 def test_what_matches_nothing_is_allowed() -> None:
@@ -162,3 +165,80 @@ def test_orders_to_destroy_are_noticed(text: str) -> None:
 )
 def test_harmless_tasks_are_left_alone(text: str) -> None:
     assert not asks_to_destroy(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "error", "exit_code", "retryable"),
+    [
+        ("validation", "guardrail.validation", Refused, 5, False),
+        ("block", "guardrail.blocked", Refused, 5, False),
+        ("rate_limit", "guardrail.rate_limit", RateLimited, 5, True),
+        ("cost_limit", "guardrail.cost_limit", OverBudget, 6, False),
+    ],
+)
+def test_each_type_becomes_an_error_of_its_own_with_exactly_the_message(
+    kind: str, code: str, error: type[InterlockError], exit_code: int, retryable: bool
+) -> None:
+    found = refusal(judge_task([guard(lambda task: True, kind)], Task("x")))
+    assert (type(found), found.code, found.says) == (error, code, "Not like this")
+    assert (found.exit_code, found.retryable) == (exit_code, retryable)
+
+
+def test_a_guardrail_stands_only_where_it_was_put() -> None:
+    seen: list[str] = []
+    watching = guard(lambda act: bool(seen.append(act.name)), on=("tool_call", "output"))
+    act = Act(kind="tool", name="deploy")
+    for point in POINTS:
+        judge_at(point, [watching], act)
+    assert seen == ["deploy", "deploy"]
+    assert guard(lambda task: True, on="output").on == ("output",)
+    for on in ((), ("nowhere",), "tasks", ("task", "x")):
+        with pytest.raises(UsageError):
+            guard(lambda task: True, on=on)
+
+
+@pytest.mark.parametrize("point", ["tool_result", "output"])
+def test_what_cannot_wait_for_a_person_is_refused(point: Any) -> None:
+    asking = guard(lambda act: True, GuardrailType.APPROVAL_REQUIRED, on=(point,), approver="ops")
+    found = judge_at(point, [asking], Act(kind=point, name="x", content="y"))
+    assert found is not None
+    assert (found.effect, found.approver, found.code) == (Effect.BLOCK, None, "guardrail.blocked")
+    assert "cannot wait" in found.reason
+
+
+def ticking(*seconds: float) -> Any:
+    """A clock by which each evaluation takes so many seconds."""
+    now, times = 0.0, []
+    for took in seconds:
+        times += [now, now := now + took]
+    left = iter(times)
+    return lambda: next(left)
+
+
+def test_a_condition_that_is_slow_once_is_asked_again_and_slow_twice_counts_as_matched() -> None:
+    never = guard(lambda task: False)
+    assert never.judge(Task("x"), ticking(0.01)) is None
+    assert never.judge(Task("x"), ticking(0.2, 0.01)) is None, "a busy machine is not its fault"
+    found = never.judge(Task("x"), ticking(0.2, 0.2))
+    assert found is not None
+    assert found.reason == "Not like this (It took too long to evaluate and so counts as matched.)"
+    patient = guard(lambda task: False, budget=1.0)
+    assert patient.judge(Task("x"), ticking(0.2)) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "word"),
+    [
+        (lambda task: any(w in task.description.upper() for w in ["DROP", "rm -rf"]), "rm -rf"),
+        (lambda task: "drop" in task.description.upper(), "drop"),
+        (lambda task: "DROP" in task.description.lower(), "DROP"),
+        (lambda task: "DROP" in task.description.upper(), ""),
+        (lambda task: "drop" in task.description.lower(), ""),
+        (lambda task: "drop" in task.description, ""),
+        (lambda task: task.context.get("env", "x").upper() in ("PROD",), ""),
+        (len, ""),
+    ],
+)
+def test_a_word_that_is_never_found_is_pointed_out(condition: Any, word: str) -> None:
+    doubt = why_it_never_matches(guard(condition))
+    assert (repr(word) in doubt) if word else doubt == ""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from interlock.errors import StoreFailed
 from interlock.records.fact import (
+    ApprovalUsed,
     CancelAsked,
     Fact,
     Failure,
@@ -25,6 +26,7 @@ from interlock.records.fact import (
     RunWaiting,
     StepFailed,
     StepFinished,
+    StepInherited,
     StepStarted,
 )
 from interlock.records.money import Usage
@@ -44,6 +46,8 @@ objects = st.dictionaries(texts, json_values, max_size=3)
 #: Few paths, questions and drivers, so that facts meet each other.
 paths = st.sampled_from(["plan", "plan/model/1", "tool/1"])
 questions = st.sampled_from(["q_1", "q_2"])
+digests = st.sampled_from(["", "d1", "d2"])
+people = st.sampled_from(["ann", "ben", "Cem", "interlock"])
 
 usages = st.builds(Usage, **dict.fromkeys(Usage.__slots__, counts))
 failures = st.builds(
@@ -95,6 +99,17 @@ FACTS: dict[str, st.SearchStrategy[Fact]] = {
         usage=usages,
         cost_micros=costs,
     ),
+    "step.inherited": st.builds(
+        StepInherited,
+        parent=texts,
+        path=paths,
+        what=st.sampled_from(["model", "tool", "function", "agent", "timer"]),
+        name=texts,
+        input=json_values,
+        output=json_values,
+        failure=st.none() | failures,
+        seconds=seconds,
+    ),
     "question.asked": st.builds(
         QuestionAsked,
         path=paths,
@@ -102,14 +117,23 @@ FACTS: dict[str, st.SearchStrategy[Fact]] = {
         about=st.sampled_from(["approval", "in_doubt"]),
         says=texts,
         approver=st.none() | texts,
+        asks=objects,
+        digest=digests,
+        quorum=st.integers(1, 3),
+        expires_at=st.none() | seconds,
+        grants=st.lists(st.sampled_from(["run", "rule"]), max_size=2),
     ),
     "question.answered": st.builds(
         QuestionAnswered,
         question_id=questions,
         answer=st.sampled_from(["allow", "deny", "repeat", "skip"]),
-        by=texts,
+        by=people,
         reason=texts,
+        digest=digests,
+        scope=st.sampled_from(["once", "run"]),
+        edited=st.none() | objects,
     ),
+    "approval.used": st.builds(ApprovalUsed, question_id=questions, path=paths, attempt=st.integers(1, 9)),
     "run.waiting": st.builds(
         RunWaiting,
         reason=st.sampled_from(["timer", "person", "paused", "shutdown", "child"]),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from interlock.errors import UsageError
-from interlock.platform.assembly import BUILT_IN, protected_paths
 from interlock.platform.platform import Platform
+from interlock.platform.registry import BUILT_IN, protected_paths
 from interlock.platform.settings import Settings
 from interlock.records.task import Task
 from interlock.testing import SimulatedProvider
@@ -49,7 +49,7 @@ def test_the_names_of_the_built_in_tools_are_theirs(tmp_path: Path) -> None:
 def test_a_home_that_agents_work_in_is_protected_in_its_parts(tmp_path: Path) -> None:
     file, key = tmp_path / "x.toml", tmp_path / "key"
     apart = Settings(home=tmp_path / "home", workspace=tmp_path, file=file, key_files=(key,))
-    assert protected_paths(apart) == [tmp_path / "home", file, key]
+    assert protected_paths(apart) == [tmp_path / "home", file, tmp_path / "policy.toml", key]
     for workspace in (tmp_path, tmp_path / "sub"):
         paths = protected_paths(Settings(home=tmp_path, workspace=workspace))
         assert tmp_path / "interlock.db" in paths

@@ -18,6 +18,7 @@ from interlock.records.fact import RunFinished
 from interlock.stores.journal import Query
 from interlock.stores.sql import migrations
 from interlock.stores.sqlite import SqliteJournal
+from interlock.stores.sqlite_file import open_reader, open_writer
 from tests.stores.peer import new_claimed_run, note
 from tests.stores.processes import ROOT
 
@@ -181,3 +182,21 @@ class TestOpeningTogether:
                 path = tmp_path / f"home-{turn}" / "interlock.db"
                 found = threads.map(lambda number, path=path: asyncio.run(used(path, number)), range(8))
                 assert list(found) == [1] * 8
+
+
+def test_opening_a_store_twice_in_a_process_keeps_its_locks(tmp_path: Path) -> None:
+    """Another process that comes and goes must not take the write-ahead log away under one that has it open."""
+    path = tmp_path / "interlock.db"
+    first = open_writer(path)
+    first.execute("CREATE TABLE mine (x)")
+    open_writer(path).close()
+    reader = open_reader(path)
+    script = (
+        "import sys, pathlib; from interlock.stores.sqlite_file import open_writer;"
+        "db = open_writer(pathlib.Path(sys.argv[1])); db.execute('INSERT INTO mine VALUES (7)'); db.close()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=60)
+    assert path.with_name("interlock.db-wal").exists()
+    assert reader.execute("SELECT x FROM mine").fetchall() == [(7,)]
+    reader.close()
+    first.close()

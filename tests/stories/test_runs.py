@@ -101,8 +101,9 @@ def test_a_failed_run_has_its_code_and_goes_on_when_resumed(served: Shell, sim: 
 def test_agent_text_reaches_the_terminal_without_its_commands(served: Shell, sim: SimulatedProvider) -> None:
     sim.script = [Text("safe\x1b]0;owned\x07 \x1b[2Jtext \u202egnp.exe\x9b31m!")]
 
-    said = served("run", "start", "Say something\x1b[31m", "--run-id", "run-1")
+    said = served("run", "start", "Say something", "--run-id", "run-1")
     assert said.out == "safe text gnp.exe!\n"
+    assert served("run", "start", "Say something\x1b[31m", "--run-id", "run-2").code == 3, "a person looks at it first"
     for command in (("run", "show", "run-1", "--content"), ("run", "list"), ("run", "watch", "run-1")):
         shown = served(*command)
         assert not set("\x1b\x07\u202e\x9b") & set(shown.out + shown.err), command

@@ -52,6 +52,7 @@ async def test_a_command_runs_in_the_workspace_and_a_failing_one_is_a_result(she
         "stderr": "",
         "seconds": 0,
         "truncated": False,
+        "sandbox": "off",
     }
     missing = await use(shell, argv=["ls", "nothing here"])
     assert missing["exit_code"] == 2

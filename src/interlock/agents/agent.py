@@ -98,6 +98,7 @@ class Bench(Protocol):
         heartbeat: float | None = None,
         attempts: int | None = None,
         judge: Act | None = None,
+        remake: Callable[[Mapping[str, Any]], Act] | None = None,
     ) -> Any:
         """Do one act once and only once, and return its JSON output.
 
@@ -113,6 +114,7 @@ class Bench(Protocol):
             heartbeat: Seconds without a sign of life (`Attempt.beat`) after which a try is given up.
             attempts: Tries in all; None for the engine's retry policy.
             judge: What the gate must allow first. The permit comes with the attempt.
+            remake: Makes the act to judge from other arguments, for people who allow a call but change it first.
 
         Raises:
             Refused: the gate said no.

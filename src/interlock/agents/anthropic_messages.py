@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,7 @@ from interlock.agents.provider import (
     ToolCall,
 )
 from interlock.agents.schemas import in_words
-from interlock.agents.shapes import as_dict, as_text, count, usage_of
+from interlock.agents.shapes import as_dict, as_list, as_text, count, usage_of
 from interlock.agents.vendor_errors import too_large
 from interlock.agents.wire import Fold, WireProvider
 from interlock.records.money import Usage
@@ -33,6 +34,7 @@ _STOP: dict[str | None, StopReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
+    "pause_turn": "pause",
 }
 _PLAIN_BLOCKS = frozenset({"text", "tool_use"})
 #: Kind of a streamed piece: the field of the block that it goes on with.
@@ -64,6 +66,12 @@ class AnthropicMessages(WireProvider):
     models_path = "v1/models"
     host = "api.anthropic.com"
     request_id_header = "request-id"
+    own_tools = MappingProxyType(
+        {
+            "web_search": {"type": "web_search_20250305", "name": "web_search"},
+            "code_interpreter": {"type": "code_execution_20250825", "name": "code_execution"},
+        }
+    )
 
     def connect(self, settings: ProviderSettings, api_key: str | None, limits: httpx2.Limits) -> tuple[Any, Any]:
         """Make the SDK's client and the HTTP client it uses."""
@@ -95,8 +103,8 @@ class AnthropicMessages(WireProvider):
                 body["output_config"] = {"format": {"type": "json_schema", "schema": native}}
         if system:
             body["system"] = "\n\n".join(system)
-        if request.tools:
-            body["tools"] = self.tools.written(request.tools, official)
+        if tools := self.offered(request, official):
+            body["tools"] = tools
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if stream:
@@ -219,8 +227,12 @@ class _AnthropicFold:
 
     def _take(self, delta: dict[str, Any]) -> None:
         kind = as_text(delta.get("type"))
+        if kind == "citations_delta" and self._whole.content:  # sources of a search, which go back with the text
+            self._weigh(len(msgspec.json.encode(delta)))
+            block = self._whole.content[-1]
+            block["citations"] = [*as_list(block.get("citations") or []), delta.get("citation")]
         field = "partial_json" if kind == "input_json_delta" else _PIECES.get(kind)
-        if field is None:  # citations and what is yet to come
+        if field is None:  # what is yet to come
             return
         if not self._whole.content:
             raise msgspec.ValidationError("a piece of no block")

@@ -11,8 +11,8 @@ from interlock.agents.agent import Answer, Attempt, Bench, BenchAgent, Brief
 from interlock.agents.context import whole_characters
 from interlock.agents.form import fitting
 from interlock.errors import AgentFailed, InterlockError, OutputInvalid, UsageError
-from interlock.records.masking import without_keys
 from interlock.records.task import check_json
+from interlock.records.unexpected import explain
 from interlock.tools.function import in_thread
 
 LONGEST_SENTENCE = 500
@@ -87,8 +87,8 @@ class FunctionAgent:
 
 
 def _failed(who: str, error: BaseException) -> AgentFailed:
-    says = f"{who} raised {type(error).__name__}: {error}" if str(error) else f"{who} raised {type(error).__name__}."
-    return AgentFailed(whole_characters(without_keys(says)[:LONGEST_SENTENCE]))
+    known = explain(error, LONGEST_SENTENCE - len(who) - 80)
+    return AgentFailed(whole_characters(f"{who} raised {known.says}"), known.do, detail=known.detail)
 
 
 def _callable_of(id: str, fn: Any) -> Callable[..., Any]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from interlock.agents.agent import Answer, Attempt, Bench, Brief, Done
+from interlock.agents.calling import arguments_of, run_tool
 from interlock.agents.context import MAX_RESULT, Conversation, opening, shown
 from interlock.agents.form import Reading, read
+from interlock.agents.hidden import hidden
+from interlock.agents.injection import marked
 from interlock.agents.kept import read_back, written
+from interlock.agents.native import allowed, checked, used
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, Provider, ToolCall
-from interlock.errors import AgentFailed, InterlockError, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
-from interlock.records.masking import without_keys
+from interlock.errors import AgentFailed, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
 from interlock.records.money import NOTHING_USED, Usage, add_micros
+from interlock.records.veil import NO_VEIL, Veil
 from interlock.records.verdict import Act, ActKind
-from interlock.tools.function import shortest
 from interlock.tools.tool import Caller, Tool, repeatable_for
 
 #: Characters of a call that could not be understood, as it is kept.
@@ -61,9 +65,12 @@ class ModelAgent:
         stream: Whether text is passed to those who watch as it arrives; None for when `bench.watched` says that
             someone does.
         tool_timeout: Seconds for one tool call at most; a tool's own limit may be shorter.
+        veil: Takes registered secrets out of all that the model is sent: what a tool needs goes to the tool alone.
+        native_tools: The provider's own tools it may use, each once the gate has allowed it by name; what the model
+            does with one happens at the provider. A tool of the same name in `tools` is not offered then.
 
     Raises:
-        UsageError: a number is out of range, or two tools share a name.
+        UsageError: a number is out of range, two tools share a name, or the provider has no such tool of its own.
     """
 
     def __init__(
@@ -82,6 +89,8 @@ class ModelAgent:
         price: Price = price_unknown,
         stream: bool | None = None,
         tool_timeout: float | None = None,
+        veil: Veil = NO_VEIL,
+        native_tools: Sequence[str] = (),
     ) -> None:
         _check_positive(
             max_turns=max_turns, max_output_tokens=max_output_tokens, timeout=timeout, context_tokens=context_tokens
@@ -90,6 +99,8 @@ class ModelAgent:
         self.provider = provider
         self.model = model
         self.instructions = instructions
+        self.native_tools = checked(native_tools, provider)
+        tools = [tool for tool in tools if tool.spec.name not in self.native_tools]
         self.specs = tuple(tool.spec for tool in tools)
         self.tools = {spec.name: tool for spec, tool in zip(self.specs, tools, strict=True)}
         if len(self.tools) < len(self.specs):
@@ -102,6 +113,7 @@ class ModelAgent:
         self.price = price
         self.stream = stream
         self.tool_timeout = tool_timeout
+        self.veil = veil
         self.request_bytes = len(msgspec.json.encode(self.specs))
 
     async def work(self, brief: Brief, bench: Bench) -> Answer:
@@ -143,8 +155,12 @@ class _Work:
     usage: Usage = NOTHING_USED
     cost_micros: int | None = 0
     corrected: set[str] = field(default_factory=set)
+    native: tuple[str, ...] = ()
+    fee_mentioned: bool = False
 
     async def to_the_end(self) -> Answer:
+        provider = self.agent.provider.name
+        self.native = await allowed(self.agent.native_tools, provider, self.bench, partial(self._act, "tool"))
         while self.turns < self.agent.max_turns:
             self.turns += 1
             reply = await self._ask()
@@ -156,6 +172,8 @@ class _Work:
                 )
             if reply.tool_calls:
                 await self._call_all(reply)
+            elif reply.stop == "pause":  # the provider wants to be asked to go on with its own tools
+                self.talk.add(Message(role="assistant", text=reply.text, native=reply.native))
             elif (reading := await self._read(reply)) is not None:
                 return self._answer(reading.value)
         raise self._out_of_turns()
@@ -172,21 +190,23 @@ class _Work:
 
     async def _ask(self) -> ModelResponse:
         agent, bench, schema = self.agent, self.bench, self.brief.schema
-        messages = self.talk.messages()
+        messages = [hidden(message, agent.veil) for message in self.talk.messages()]
         judged = {
             "provider": agent.provider.name,
             "model": agent.model,
             "max_output_tokens": agent.max_output_tokens,
             # No tokenizer makes more tokens of it than it has bytes: what a budget must reserve at most.
-            "input_bytes": self.talk.size + agent.request_bytes,
+            "input_bytes": self.talk.size + agent.request_bytes + (len(msgspec.json.encode(schema)) if schema else 0),
         }
-        digest = self.talk.digest(agent.model, agent.specs, agent.max_output_tokens, agent.temperature, schema)
+        native = (self.native,) if self.native else ()
+        digest = self.talk.digest(agent.model, agent.specs, agent.max_output_tokens, agent.temperature, schema, *native)
 
         async def act(attempt: Attempt) -> Done:
             request = ModelRequest(
                 model=agent.model,
                 messages=messages,
                 tools=agent.specs,
+                native_tools=self.native,
                 max_output_tokens=agent.max_output_tokens,
                 temperature=agent.temperature,
                 schema=schema,
@@ -210,7 +230,15 @@ class _Work:
         response = read_back(output)
         self.usage += response.usage
         self.cost_micros = add_micros(self.cost_micros, output["cost_micros"])
+        await self._mention(used(response))
         return response
+
+    async def _mention(self, names: Sequence[str]) -> None:
+        """Say once that a tool's fee is missing in the cost: vendors report tokens, and bill such tools besides."""
+        if names and not self.fee_mentioned:
+            self.fee_mentioned = True
+            says = f"{self.agent.provider.name} used {', '.join(names)} of its own; what it bills for it is not known."
+            await self.bench.note("warning", "price.native_tool", says)
 
     def _act(self, kind: ActKind, name: str, arguments: Mapping[str, Any]) -> Act:
         bench = self.bench
@@ -259,14 +287,18 @@ class _Work:
             if lost.code != "step.skipped":
                 raise
             output, failed = f"{lost.says} Nobody knows whether it happened.", True
-        return Message(role="tool", text=shown(output, limit), tool_call_id=call.id, is_error=failed)
+        text, signal = marked(shown(output, limit))
+        if signal:
+            says = f"What {call.name[:64]} brought back reads like instructions to the agent: {signal}."
+            await self.bench.note("warning", "tool.injection", says)
+        return Message(role="tool", text=text, tool_call_id=call.id, is_error=failed)
 
     def _prepare(self, call: ToolCall, caller: Caller) -> tuple[Tool, Mapping[str, Any], Act]:
         tool = self.agent.tools.get(call.name)
         if tool is None:
             known = ", ".join(self.agent.tools) or "none"
             raise ToolFailed(f"There is no tool {call.name!r}. The tools are: {known}.", code="tool.unknown")
-        arguments = _arguments(call)
+        arguments = arguments_of(call)
         judged = tool.act(arguments, caller)
         if judged.kind not in _TOOL_ACTS:
             raise ToolFailed(f"The tool {call.name!r} asks for what no tool may do.", code="tool.act")
@@ -299,7 +331,7 @@ class _Work:
             bench.emit("tool", name=call.name, status="started", path=attempt.path)
             status = "failed"
             try:
-                output = await _run(tool, caller, attempt)
+                output = await run_tool(tool, caller, attempt)
                 status = "finished"
             finally:
                 bench.emit("tool", name=call.name, status=status, path=attempt.path)
@@ -313,6 +345,7 @@ class _Work:
             input={"name": call.name, "arguments": arguments},
             repeatable=repeatable_for(tool, judged),
             judge=judged,
+            remake=lambda changed: tool.act(changed, caller),
         )
 
     async def _read(self, reply: ModelResponse) -> Reading | None:
@@ -358,29 +391,3 @@ def _truncated() -> OutputInvalid:
 
 def _one_too_many(call: ToolCall) -> Message:
     return Message(role="tool", text="Too many calls at once; ask again.", tool_call_id=call.id, is_error=True)
-
-
-def _arguments(call: ToolCall) -> dict[str, Any]:
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}")
-    except (ValueError, RecursionError) as error:  # msgspec's own error is a ValueError
-        raise ToolFailed(f"The arguments are not JSON: {error}.", code="tool.arguments") from None
-    if not isinstance(arguments, dict):
-        raise ToolFailed("The arguments are not a JSON object.", code="tool.arguments")
-    return arguments
-
-
-async def _run(tool: Tool, caller: Caller, attempt: Attempt) -> Any:
-    if attempt.permit is None:
-        raise Refused("No gate has allowed this call.")
-    try:
-        return await tool.run(
-            attempt.permit,
-            replace(caller, path=attempt.path, key=attempt.key, timeout=shortest(caller.timeout, attempt.timeout)),
-        )
-    except InterlockError:
-        raise
-    except Exception as error:  # a tool is someone else's code: whatever breaks in it, the loop goes on
-        raise ToolFailed(
-            f"The tool broke with {type(error).__name__}.", detail=without_keys(str(error))[:500]
-        ) from error

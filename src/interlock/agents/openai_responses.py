@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -52,6 +53,12 @@ class OpenAIResponses(OpenAIWire):
     """A provider that speaks responses."""
 
     path = "responses"
+    own_tools = MappingProxyType(
+        {
+            "web_search": {"type": "web_search"},
+            "code_interpreter": {"type": "code_interpreter", "container": {"type": "auto"}},
+        }
+    )
 
     def body(self, request: ModelRequest, *, stream: bool, official: bool) -> dict[str, Any]:
         """The request as the vendor wants it."""
@@ -64,8 +71,8 @@ class OpenAIResponses(OpenAIWire):
         }
         if not request.model.startswith(_NEVER_REASON):
             body["include"] = ["reasoning.encrypted_content"]
-        if request.tools:
-            body["tools"] = self.tools.written(request.tools, official)
+        if tools := self.offered(request, official):
+            body["tools"] = tools
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.schema is not None:

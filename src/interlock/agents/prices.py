@@ -101,7 +101,35 @@ class PriceTable:
         """
         if usage.input_tokens <= 0:
             return None
-        provider, model = provider.lower(), model.lower()
+        return self._micros(provider.lower(), model.lower(), usage, at)
+
+    def at_most(
+        self, provider: str, model: str, input_tokens: int, output_tokens: int, at: datetime | None = None
+    ) -> int | None:
+        """The most that a request can cost, in micro-dollars: all that is sent at the dearest of its rates.
+
+        Args:
+            provider: The provider's name.
+            model: The model's name at the provider.
+            input_tokens: The most tokens that are sent.
+            output_tokens: The most tokens that are received, reasoning included.
+            at: When it is made; None for now.
+
+        Returns:
+            The bound, or None where the price is unknown.
+        """
+        sent = max(1, input_tokens)
+        ways = (
+            Usage(input_tokens=sent, output_tokens=output_tokens),
+            Usage(input_tokens=sent, output_tokens=output_tokens, cached_input_tokens=sent),
+            Usage(input_tokens=sent, output_tokens=output_tokens, cache_write_tokens=sent),
+        )
+        costs = [self._micros(provider.lower(), model.lower(), usage, at) for usage in ways]
+        if costs[0] is None:
+            return None
+        return max(cost for cost in costs if cost is not None)
+
+    def _micros(self, provider: str, model: str, usage: Usage, at: datetime | None) -> int | None:
         own = self._overrides.get(f"{provider}/{model}") or self._overrides.get(f"{provider}/*")
         if own is not None:
             return own.micros(usage)

@@ -10,7 +10,7 @@ from interlock.records.money import NOTHING_USED, Usage
 from interlock.tools.tool import ToolSpec
 
 Role = Literal["system", "user", "assistant", "tool"]
-StopReason = Literal["end", "tool_calls", "length", "refusal", "other"]
+StopReason = Literal["end", "tool_calls", "length", "refusal", "pause", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class ModelRequest:
         model: The model's name at the provider.
         messages: The conversation so far, system message first.
         tools: What it may ask to call.
+        native_tools: Names of the provider's own tools it may use, such as `web_search`.
         max_output_tokens: Upper bound on the answer, reasoning included.
         temperature: Sampling temperature, or None for the model's own.
         schema: JSON Schema the answer must fit, or None.
@@ -64,6 +65,7 @@ class ModelRequest:
     model: str
     messages: Sequence[Message]
     tools: Sequence[ToolSpec] = ()
+    native_tools: Sequence[str] = ()
     max_output_tokens: int = 4096
     temperature: float | None = None
     schema: Mapping[str, Any] | None = None
@@ -78,7 +80,7 @@ class ModelResponse:
     Args:
         text: What the model said.
         tool_calls: What it wants called, in order.
-        stop: Why it stopped.
+        stop: Why it stopped; `pause` where it wants to be asked to go on.
         usage: What it consumed, as the provider reported it; `requests` is 1.
         model: The model that answered, as the provider names it.
         request_id: The provider's id for support questions.

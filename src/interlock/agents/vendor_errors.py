@@ -24,7 +24,7 @@ from interlock.errors import (
     QuotaUsedUp,
     RateLimitError,
 )
-from interlock.records.masking import without_keys
+from interlock.records.masking import for_people
 
 #: Longest part of a vendor's message that people and logs see, in characters.
 MAX_SAYS = 200
@@ -99,7 +99,10 @@ class VendorErrors:
             return InvalidRequest(says, "Set the provider's base URL to its final address.")
         kinds, message = _read(body)
         cls = _by_status(status, kinds)
-        return self._error(cls, kinds, message, f"HTTP {status}", retry_after(headers, now))
+        error = self._error(cls, kinds, message, f"HTTP {status}", retry_after(headers, now))
+        # A gateway that lost patience says nothing about what the vendor did behind it.
+        error.may_have_cost = status in (408, 502, 504) or status >= 520
+        return error
 
     def of_event(self, error: object) -> AgentFailed:
         """The error that a vendor reports inside of an answer that began well."""
@@ -108,10 +111,13 @@ class VendorErrors:
         status = error.get("code") if isinstance(error, dict) else None
         if isinstance(status, int) and 400 <= status < 600:  # gateways put the HTTP status there
             cls = _by_status(status, kinds)
-        return self._error(cls, kinds, message, "in the answer", None)
+        failed = self._error(cls, kinds, message, "in the answer", None)
+        failed.may_have_cost = True  # the answer had begun
+        return failed
 
     def of_transport(self, error: Exception) -> AgentFailed:
         """The error that a failure below HTTP stands for."""
+        import aiohttp
         import httpx2
 
         cause = error.__cause__ or error
@@ -124,7 +130,11 @@ class VendorErrors:
         # The SDK's transport calls every broken connection a timeout; what aiohttp raised tells them apart.
         if isinstance(cause, TimeoutError):
             return AgentTimeoutError(f"{self.name} could not be reached in time.", detail=detail)
-        return ConnectionFailed(f"The connection to {self.name} failed.", detail=detail)
+        failed = ConnectionFailed(f"The connection to {self.name} failed.", detail=detail)
+        # Without a connection nothing was sent.
+        unsent = isinstance(error, httpx2.ConnectError) or isinstance(cause, aiohttp.ClientConnectorError)
+        failed.may_have_cost = not unsent
+        return failed
 
     def timeout(self, seconds: float) -> AgentFailed:
         """The error for an answer that was not complete in time."""
@@ -148,7 +158,9 @@ class VendorErrors:
         """The error for an answer that is something else altogether, such as a proxy's HTML page."""
         says = f"{self.name} answered with something that is not a model's answer."
         do = "Check the provider's base URL; a proxy or a login page may stand in between."
-        return AgentAPIError(says, do, detail=f"content type: {self.clean(content_type, MAX_SAYS)}")
+        failed = AgentAPIError(says, do, detail=f"content type: {self.clean(content_type, MAX_SAYS)}")
+        failed.may_have_cost = True
+        return failed
 
     def _error(
         self, cls: type[AgentFailed], kinds: list[str], message: str, where: str, wait: float | None
@@ -164,7 +176,7 @@ class VendorErrors:
         if len(self.secret) >= _MIN_SECRET:
             text = text.replace(self.secret, "[key]")
         text = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
-        text = _LIKE_KEY.sub("[key]", without_keys(_LINK.sub("[link]", text)))
+        text = _LIKE_KEY.sub("[key]", for_people(_LINK.sub("[link]", text)))
         text = " ".join(text.split())
         return text if len(text) <= limit else f"{text[: limit - 1]}…"
 

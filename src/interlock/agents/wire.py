@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -99,6 +99,8 @@ class WireProvider(ABC):
     #: The vendor's own host; its subdomains count as its own too.
     host: ClassVar[str]
     request_id_header: ClassVar[str]
+    #: The vendor's own tools as it wants them named, by our names for them.
+    own_tools: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, settings: ProviderSettings, *, limit: int = MAX_ANSWER) -> None:
         self.name = settings.name
@@ -127,6 +129,10 @@ class WireProvider(ABC):
     @abstractmethod
     def fold(self, on_text: OnText) -> Fold:
         """What puts a streamed answer together."""
+
+    def offered(self, request: ModelRequest, official: bool) -> list[Any]:
+        """All tools of a request as the vendor wants them: ours described, its own named."""
+        return [*self.tools.written(request.tools, official), *(self.own_tools[name] for name in request.native_tools)]
 
     def own_items(self, message: Message) -> Sequence[Any]:
         """The opaque items of a message if this provider gave them over this wire; nobody else can read them."""

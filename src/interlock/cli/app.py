@@ -16,8 +16,14 @@ from interlock.errors import InterlockError
 _CLI = "interlock.cli"
 ROOT: Places = {
     "run": (f"{_CLI}.app:run", "Start, watch and steer runs."),
+    "cost": (f"{_CLI}.cost:cost", "Show what is spent, reserved and left."),
+    "approval": (f"{_CLI}.app:approval", "Answer what waits for a person."),
+    "policy": (f"{_CLI}.app:policy", "Try out and check what agents may do."),
+    "audit": (f"{_CLI}.app:audit", "See, check and export what happened."),
     "agent": (f"{_CLI}.app:agent", "See who does the work."),
     "config": (f"{_CLI}.app:config", "See what is set, and where."),
+    "user": (f"{_CLI}.app:user", "Say who may ask for work, and give them tokens."),
+    "vault": (f"{_CLI}.app:vault", "Keep secrets encrypted."),
     "demo": (f"{_CLI}.demo:demo", "Play a real governed run, killed in the middle; no key needed."),
     "doctor": (f"{_CLI}.operations:doctor", "Check that everything works, and say what to do if not."),
     "help": (f"{_CLI}.app:topic", "Explain exit-codes, environment or output."),
@@ -35,12 +41,57 @@ AGENT: Places = {
     "list": (f"{_CLI}.operations:list_agents", "List the agents and whether they have a key."),
     "test": (f"{_CLI}.operations:test_agent", "Reach out to an agent's provider, without a paid call."),
 }
+APPROVAL: Places = {
+    "list": (f"{_CLI}.approvals:list_approvals", "List what waits for an answer."),
+    "show": (f"{_CLI}.approvals:show", "Show exactly what is asked, and why."),
+    "allow": (f"{_CLI}.approvals:allow", "Say yes, once."),
+    "deny": (f"{_CLI}.approvals:deny", "Say no, with a reason."),
+}
+POLICY: Places = {
+    "test": (f"{_CLI}.policy:test_policy", "Say what would become of a command, statement, call or task."),
+    "show": (f"{_CLI}.policy:show_policy", "Show the rules with their places."),
+    "check": (f"{_CLI}.policy:check_policy", "Try every example of a policy file."),
+}
+AUDIT: Places = {
+    "show": (f"{_CLI}.audit:show", "Show who did what, by which rule, with which outcome."),
+    "verify": (f"{_CLI}.audit:verify", "Prove that nothing was edited, removed or cut off."),
+    "export": (f"{_CLI}.audit:export", "Write the log into a file that can be checked anywhere."),
+    "prune": (f"{_CLI}.audit:prune", "Let go of what is older than the retention."),
+}
 CONFIG: Places = {"show": (f"{_CLI}.operations:show_config", "Show all settings.")}
-_EVERYWHERE = {"": ROOT, "run": RUN, "agent": AGENT, "config": CONFIG}
+USER: Places = {
+    "add": (f"{_CLI}.users:add", "Add a user."),
+    "list": (f"{_CLI}.users:list_users", "List the users with their roles and tokens."),
+    "remove": (f"{_CLI}.users:remove", "Remove a user and revoke their tokens."),
+    "token": (f"{_CLI}.users:token", "Make an API token for a user."),
+    "revoke": (f"{_CLI}.users:revoke", "Take an API token back."),
+}
+VAULT: Places = {
+    "set": (f"{_CLI}.vault:set_secret", "Keep a secret."),
+    "list": (f"{_CLI}.vault:list_secrets", "List the secrets, without their values."),
+    "rotate": (f"{_CLI}.vault:rotate", "Take a new key for the vault."),
+    "remove": (f"{_CLI}.vault:remove", "Forget a secret."),
+}
+_EVERYWHERE = {
+    "": ROOT,
+    "run": RUN,
+    "approval": APPROVAL,
+    "policy": POLICY,
+    "audit": AUDIT,
+    "agent": AGENT,
+    "config": CONFIG,
+    "user": USER,
+    "vault": VAULT,
+}
 
 run = Noun("run", RUN, everywhere=_EVERYWHERE, help="Start, watch and steer runs.")
+approval = Noun("approval", APPROVAL, everywhere=_EVERYWHERE, help="Answer what waits for a person.")
+policy = Noun("policy", POLICY, everywhere=_EVERYWHERE, help="Try out and check what agents may do.")
+audit = Noun("audit", AUDIT, everywhere=_EVERYWHERE, help="See, check and export what happened.")
 agent = Noun("agent", AGENT, everywhere=_EVERYWHERE, help="See who does the work.")
 config = Noun("config", CONFIG, everywhere=_EVERYWHERE, help="See what is set, and where.")
+user = Noun("user", USER, everywhere=_EVERYWHERE, help="Say who may ask for work, and give them tokens.")
+vault = Noun("vault", VAULT, everywhere=_EVERYWHERE, help="Keep secrets encrypted.")
 
 _FIRST = """Agent operations you can stop, resume and explain.
 
@@ -85,6 +136,8 @@ Environment
   INTERLOCK_PROFILE                     the [profile.NAME] of interlock.toml to use
   INTERLOCK_CONFIG                      the settings file; by default the nearest interlock.toml
   INTERLOCK_SECTION__KEY                any setting, for example INTERLOCK_LIMITS__MAX_RUNS=8
+  INTERLOCK_VAULT_PASSPHRASE            the passphrase of the vault
+  ENCRYPTION_KEY                        a key of the vault; a key file or keyring is safer
   NO_COLOR, FORCE_COLOR                 never, or always, use colour
 An unknown INTERLOCK_ variable stops the start. `interlock config show --origin` says where each value comes from.
 """,
@@ -167,9 +220,12 @@ def _written_down(door: Door, error: Exception) -> InterlockError:
     import traceback
     from pathlib import Path
 
-    from interlock.platform.settings.keys import masked
+    from interlock.governance.redaction import redact
+    from interlock.platform.redacting import redactor_for
+    from interlock.records.masking import without_keys
 
-    lines = [masked(line) for line in "".join(traceback.format_exception(error)).splitlines()]
+    hide = redact if door.known is None else redactor_for(door.known).redact
+    lines = without_keys(hide("".join(traceback.format_exception(error)))).splitlines()
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     entry = "\n".join([f"{at} internal error {type(error).__name__}", *lines, ""])
     for file in (door.log_file(), Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}.log"):

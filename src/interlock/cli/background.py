@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from interlock.cli import driving
@@ -32,6 +33,49 @@ def launch(door: Door, order: Order) -> int:
         "home": door.home,
         "profile": door.profile,
     }
+    record, child = _spawn(given)
+    if "launch" in record:
+        return _launched(door, record["launch"], child)
+    child.wait()
+    failed = record.get("error", {})
+    door.run = failed.get("run")
+    door.out.error(_not_launched(door, failed), run=door.run)
+    return child.returncode or 1
+
+
+def take_up(door: Door, run_id: str, allow: tuple[str, ...], *, simulated: bool) -> int:
+    """Go on with a run in a process of its own, and come back as soon as it has the run in hand.
+
+    Args:
+        door: Where it is asked for.
+        run_id: The run.
+        allow: Commands that may run besides those of the settings.
+        simulated: Whether models are simulated.
+
+    Returns:
+        The process.
+
+    Raises:
+        InterlockError: it did not start.
+    """
+    given = {"resume": run_id, "allow": allow, "simulated": simulated, "home": door.home, "profile": door.profile}
+    record, child = _spawn(given)
+    if "launch" not in record:
+        child.wait()
+        raise _not_launched(door, record.get("error", {}))
+    return int(record["launch"]["pid"])
+
+
+def _not_launched(door: Door, failed: dict[str, Any]) -> InterlockError:
+    return InterlockError(
+        failed.get("says", "The process that should drive the run did not start."),
+        failed.get("do", f"See {door.log_file()}."),
+        code=failed.get("code", "run.not_launched"),
+    )
+
+
+def _spawn(given: dict[str, Any]) -> tuple[dict[str, Any], subprocess.Popen[bytes]]:
+    """Start the process, and read the first line it says."""
     child = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
@@ -47,19 +91,7 @@ def launch(door: Door, order: Order) -> int:
         line = child.stdout.readline()
     except BrokenPipeError:
         line = b""
-    record = json.loads(line) if line else {}
-    if "launch" in record:
-        return _launched(door, record["launch"], child)
-    child.wait()
-    failed = record.get("error", {})
-    door.run = failed.get("run")
-    error = InterlockError(
-        failed.get("says", "The process that should drive the run did not start."),
-        failed.get("do", f"See {door.log_file()}."),
-        code=failed.get("code", "run.not_launched"),
-    )
-    door.out.error(error, run=door.run)
-    return child.returncode or 1
+    return (json.loads(line) if line else {}), child
 
 
 def _launched(door: Door, record: dict[str, Any], child: subprocess.Popen[bytes]) -> int:
@@ -84,12 +116,6 @@ def main() -> None:
     """Drive the run that standard input describes; the first line of standard output says that it is durable."""
     given = json.load(sys.stdin)
     door = Door(Output(json=True, quiet=True), home=given["home"], profile=given["profile"])
-    order = Order(
-        task=from_json(given["task"]),
-        run_id=given["run_id"],
-        allow=tuple(given["allow"]),
-        simulated=given["simulated"],
-    )
 
     def launched(run: Run) -> None:
         failure = run.finished.failure if run.finished else None
@@ -99,7 +125,15 @@ def main() -> None:
 
     from interlock.cli.app import guarded
 
-    sys.exit(guarded(door, lambda: asyncio.run(driving.perform(door, order, launched))))
+    sys.exit(guarded(door, lambda: asyncio.run(_work(door, given, launched))))
+
+
+async def _work(door: Door, given: dict[str, Any], launched: Callable[[Run], None]) -> int:
+    allow, simulated = tuple(given["allow"]), bool(given["simulated"])
+    if "resume" in given:
+        return await driving.go_on_with(door, given["resume"], None, allow, simulated, launched)
+    order = Order(task=from_json(given["task"]), run_id=given["run_id"], allow=allow, simulated=simulated)
+    return await driving.perform(door, order, launched)
 
 
 def _let_go(door: Door) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +14,7 @@ import click
 from interlock.cli.door import Door
 from interlock.cli.grammar import Dollars, Duration, Verb
 from interlock.cli.orders import Order, read_order
+from interlock.cli.stopping import INTERRUPTED, Stop, signals
 from interlock.cli.wording import Ink, count
 from interlock.errors import InterlockError, UsageError, from_code
 from interlock.records.task import TaskStatus, TaskType
@@ -26,24 +25,7 @@ if TYPE_CHECKING:
     from interlock.platform.settings import Settings
     from interlock.records.run import Run
 
-INTERRUPTED = 130
 SIMULATED = "The models are simulated, everything else is real. Costs are what the real models would have cost."
-
-
-@dataclass(slots=True)
-class _Stop:
-    """The wish to stop: the first signal asks, the second does not."""
-
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def hear(self) -> None:
-        """A signal came."""
-        if self.asked.is_set():
-            os.write(
-                2, b"\nStopped at once. Nothing that was acknowledged is lost; `interlock run list` shows the run.\n"
-            )
-            os._exit(INTERRUPTED)
-        self.asked.set()
 
 
 @click.command("start", cls=Verb)
@@ -105,7 +87,7 @@ def resume(door: Door, run_id: str, repeat: bool, skip: bool, allow: tuple[str, 
     if repeat and skip:
         raise UsageError("--repeat and --skip cannot both be.", code="usage.option")
     in_doubt = "repeat" if repeat else "skip" if skip else None
-    return asyncio.run(_resume(door, run_id, in_doubt, allow, simulated))
+    return asyncio.run(go_on_with(door, run_id, in_doubt, allow, simulated))
 
 
 @click.command("watch", cls=Verb)
@@ -135,7 +117,7 @@ async def perform(door: Door, order: Order, launched: Callable[[Run], None] | No
     Returns:
         The exit code.
     """
-    async with _signals() as stop, _platform(door, order.allow, simulated=order.simulated) as platform:
+    async with signals() as stop, _platform(door, order.allow, simulated=order.simulated) as platform:
         handle = await platform.submit(order.task, run_id=order.run_id)
         door.run = handle.run_id
         if launched is not None:
@@ -148,24 +130,48 @@ async def perform(door: Door, order: Order, launched: Callable[[Run], None] | No
         return await _stay(door, platform, handle.result(), stop, told=0, hint=hint)
 
 
-async def _resume(door: Door, given: str, in_doubt: str | None, allow: tuple[str, ...], simulated: bool) -> int:
+async def go_on_with(
+    door: Door,
+    given: str,
+    in_doubt: str | None,
+    allow: tuple[str, ...],
+    simulated: bool,
+    launched: Callable[[Run], None] | None = None,
+) -> int:
+    """Resume a run and stay with it.
+
+    Args:
+        door: Where it is asked for.
+        given: The run's id, or the beginning of it.
+        in_doubt: What becomes of steps that were cut off: `repeat`, `skip`, or None to ask.
+        allow: Commands that may run besides those of the settings.
+        simulated: Whether models are simulated.
+        launched: Shown the run before it goes on.
+
+    Returns:
+        The exit code.
+    """
     from interlock.cli.runs import who
 
-    async with _signals() as stop, _platform(door, allow, simulated=simulated) as platform:
+    async with signals() as stop, _platform(door, allow, simulated=simulated) as platform:
         door.run = run_id = await platform.find(given)
         run = await platform.show(run_id)
         done = sum(step.status == "finished" for step in run.steps.values())
         if not run.status.is_final or run.status is TaskStatus.FAILED:
             door.out.say(Ink(run_id, "bold"), f"  is at fact {run.seq}: {count(done, 'step')} done, not repeated")
+        if launched is not None:
+            launched(run)
         result = platform.resume(run_id, in_doubt=in_doubt, by=who())
         told = 0 if run.status is TaskStatus.COMPLETED else run.seq
         return await _stay(door, platform, result, stop, told=told, hint=_hint(allow, simulated))
 
 
 async def _stay(
-    door: Door, platform: Platform, result: Awaitable[TaskResult], stop: _Stop, *, told: int, hint: list[str]
+    door: Door, platform: Platform, result: Awaitable[TaskResult], stop: Stop, *, told: int, hint: list[str]
 ) -> int:
-    """Show what happens until the run has ended, waits, or is stopped by a signal; print the answer."""
+    """Show what happens until the run has ended, waits, or is stopped by a signal; ask, if it waits for the person
+    who sits here; print the answer."""
+    from interlock.cli.asking import ask_in_place, waiting_for
     from interlock.cli.progress import Progress
 
     assert door.run is not None
@@ -190,7 +196,17 @@ async def _stay(
         ended.cancel()
         await asyncio.gather(ended, return_exceptions=True)
         return _interrupted(door, hint)
-    return tell_result(door, await ended)
+    came_to = await ended
+    approval = await waiting_for(platform, came_to) if came_to.approval_id is not None else None
+    if approval is not None and approval.status == "pending" and door.out.can_ask:
+        if await ask_in_place(door, platform, approval, stop.asked):
+            told = (await platform.show(door.run)).seq
+            return await _stay(door, platform, platform.resume(door.run), stop, told=told, hint=hint)
+        approval = await waiting_for(platform, came_to)
+    code = tell_result(door, came_to)
+    if approval is not None and approval.status == "pending":
+        door.out.say(f"Look at it: {door.command('approval show', approval.id)}")
+    return code
 
 
 async def _end(door: Door, helpers: list[asyncio.Future[Any]]) -> None:
@@ -260,13 +276,15 @@ async def _watch(door: Door, given: str) -> int:
     from interlock.platform.lookup import find_run, row_of
     from interlock.platform.watching import watch_run
 
-    async with _signals() as stop, door.stored() as journal:
+    async with signals() as stop, door.stored() as journal:
         door.run = run_id = await find_run(journal, given)
         if journal is None:
             raise NotFound(f"There is no run {given}.")
         progress = Progress(door.out)
         row = await row_of(journal, run_id)
-        if not row.status.is_final and not row.driven and not row.wake_at:
+        if row.status is TaskStatus.AWAITING_APPROVAL:
+            door.out.say(Ink(f"It waits for a person: {door.command('approval list')}", "warn"))
+        elif not row.status.is_final and not row.driven and not row.wake_at:
             door.out.say(Ink(f"Nobody drives it now. Go on: {door.command('run resume', run_id)}", "warn"))
 
         async def follow() -> TaskResult | None:
@@ -302,7 +320,6 @@ async def _watch(door: Door, given: str) -> int:
 async def _platform(door: Door, allow: tuple[str, ...], *, simulated: bool) -> AsyncIterator[Platform]:
     """A platform for this command, closed at its end."""
     from interlock.governance.commands import CommandPolicy
-    from interlock.platform.assembly import first_policy
     from interlock.platform.platform import Platform
 
     async with contextlib.AsyncExitStack() as stack:
@@ -315,14 +332,7 @@ async def _platform(door: Door, allow: tuple[str, ...], *, simulated: bool) -> A
         door.known = platform.settings
         _log_to_home(platform)
         if allow:
-            known = first_policy(platform.settings)
-            platform.set_command_policy(
-                CommandPolicy(
-                    allowed=[*known.allowed, *allow],
-                    forbidden=list(known.forbidden),
-                    require_approval=list(known.require_approval),
-                )
-            )
+            platform.set_command_policy(platform.command_policy.joined(CommandPolicy(allowed=allow)))
         yield platform
 
 
@@ -356,21 +366,6 @@ def _log_to_home(platform: Platform) -> None:
     from interlock.cli.private_log import PrivateLog
 
     logging.getLogger("interlock").addHandler(PrivateLog(platform.settings.home / LOG))
-
-
-@asynccontextmanager
-async def _signals() -> AsyncIterator[_Stop]:
-    """Hear Ctrl-C, SIGTERM and a closed terminal as a wish to stop, for as long as this lasts."""
-    stop, loop = _Stop(), asyncio.get_running_loop()
-    # What the shell told us to ignore (nohup, jobs of a script) stays ignored.
-    heard = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
-    for number in heard:
-        loop.add_signal_handler(number, stop.hear)
-    try:
-        yield stop
-    finally:
-        for number in heard:
-            loop.remove_signal_handler(number)
 
 
 def _hint(allow: tuple[str, ...], simulated: bool) -> list[str]:

@@ -81,10 +81,10 @@ class Noun(click.Group):
         """Did you mean: the same verb below a noun, else the verb here that looks most like it."""
         below = [f"{noun} {given}".strip() for noun, places in self._everywhere.items() if given in places]
         near = difflib.get_close_matches(given, self._places, n=1, cutoff=0.5)
-        if near:
-            return f"Did you mean `{path} {near[0]}`? "
         if below:
             return f"Did you mean `interlock {below[0]}`? "
+        if near:
+            return f"Did you mean `{path} {near[0]}`? "
         return ""
 
 

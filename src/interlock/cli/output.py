@@ -6,12 +6,14 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TextIO
 
 from interlock.cli.wording import Cell, Ink
 from interlock.errors import InterlockError
+from interlock.records.masking import without_keys
 
 Color = Literal["auto", "always", "never"]
 Piece = str | Ink
@@ -33,6 +35,23 @@ _UNSEEN = re.compile(
 def clean(text: str) -> str:
     """A text as it may reach a terminal: lines and tabs stay, whatever commands the terminal goes."""
     return _UNSEEN.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def visible(text: str) -> str:
+    """A text on one line in which nothing hides: whatever is no plain character is written as `\\uXXXX`.
+
+    For what a person decides about: nothing may be left out, look like something else or turn the reading direction.
+    """
+    odd = [char for char in text if not _is_plain(char)]
+    if odd:  # then what looks written out must not be mistaken for what was
+        text = text.replace("\\", "\\\\")
+    for char in dict.fromkeys(odd):
+        text = text.replace(char, {"\n": "\\n", "\t": "\\t"}.get(char) or f"\\u{{{ord(char):04x}}}")
+    return text
+
+
+def _is_plain(char: str) -> bool:
+    return char == " " or unicodedata.category(char)[0] not in "CZ"
 
 
 def one_line(text: str) -> str:
@@ -128,9 +147,18 @@ class Output:
             self._status = shown
             self._raw_err(f"\r\x1b[2K{self._painted(Ink(shown, 'dim'), sys.stderr) if shown else ''}")
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person sits at both ends and can be asked something."""
+        return not self.json and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+
+    def prompt(self, text: str) -> None:
+        """Put something before a person who is asked, quiet or not."""
+        self._err(clean(text), flush=True)
+
     def ask(self, question: str) -> bool:
         """Ask a person yes or no; anything but yes is no, and so is everything where nobody can be asked."""
-        if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)) or self.json:
+        if not self.can_ask:
             return False
         self._err(f"{clean(question)} [y/N] ", flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -141,13 +169,13 @@ class Output:
         if self.json:
             told: Mapping[str, Any] = {
                 "code": error.code,
-                "says": error.says,
+                "says": without_keys(error.says),
                 "do": do,
                 **({"run": run} if run else {}),
             }
             self.record({"error": told})
             return
-        says = clean(error.says).split("\n")
+        says = clean(without_keys(error.says)).split("\n")
         self._err(self._painted(Ink("error", "bad"), sys.stderr) + f": {says[0]}\n")
         self._err("".join(f"{line}\n" for line in says[1:]))
         if do:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from interlock.cli.output import Output, Piece
-from interlock.cli.show import Calls, describe
+from interlock.cli.show import Calls, describe, was_refused
 from interlock.cli.wording import Ink, marked, took, usd
 from interlock.platform.events import Event
 
@@ -100,7 +100,7 @@ class Progress:
         path, failure = data["path"], data["failure"]
         what, _ = self._begun.pop(path, (self._calls.name(path), 0.0))
         again = data.get("again_at")
-        if failure["code"].startswith("policy."):
+        if was_refused(failure["code"]):
             return [Ink("  ⊘ ", "bad"), self._column(path), what, Ink("  refused: ", "bad"), failure["says"]]
         if again is not None:
             wait = max(0.0, again - time.time())

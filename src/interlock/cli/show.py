@@ -47,6 +47,8 @@ async def show_run(door: Door, given: str, *, content: bool) -> None:
     if run.finished is not None and run.finished.output is not None:
         door.out.answer("")
         door.out.answer(run.finished.output)
+    elif waiting := [one for one in run.open_questions() if one.about == "approval"]:
+        door.out.say(Ink(f"Look at what is asked: {door.command('approval show', waiting[0].question_id)}", "dim"))
     elif not run.status.is_final and not row.driven:
         door.out.say(Ink(f"Nobody drives it. Go on: {door.command('run resume', run_id)}", "dim"))
 
@@ -71,7 +73,7 @@ def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
         ("tokens", f"{run.usage.total_tokens}"),
         ("taken up", f"{run.starts} times" if run.starts > 1 else ""),
         ("waits for", run.waiting.says or run.waiting.reason if run.waiting else ""),
-        ("question", " ".join(question.question_id for question in run.open_questions())),
+        ("questions", "\n".join(asked(run))),
         ("refused", "\n".join(refusals(run))),
         ("notes", "\n".join(note.says for note in run.notes)),
         ("error", Cell(f"{failure.says}\n{failure.do}".strip(), failure.says, "bad") if failure else ""),
@@ -82,6 +84,20 @@ def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
 def refusals(run: Run) -> list[str]:
     """What the gate did not allow, with the rule that said so."""
     return [f"{gate.name}: {gate.reason} ({gate.rule})" for gate in run.gates if gate.effect == "block"]
+
+
+def asked(run: Run) -> list[str]:
+    """What people were asked, and what came of it."""
+    return [
+        f"{one.question_id}  {one.state}{f' by {one.by}' if one.by else ''}  {one.says}"
+        + (f" ({one.reason})" if one.reason else "")
+        for one in run.questions.values()
+    ]
+
+
+def was_refused(code: str) -> bool:
+    """Whether an error is a rule's or a person's no."""
+    return code.startswith("policy.") or code == "approval.denied"
 
 
 def describe(what: str, name: str, given: Any) -> str:
@@ -155,7 +171,7 @@ def _seconds(run: Run) -> float:
 
 
 def _step(step: StepRun, name: str) -> list[Cell | str]:
-    refused = step.failure is not None and step.failure.code.startswith("policy.")
+    refused = step.failure is not None and was_refused(step.failure.code)
     status = "refused" if refused else step.status
     mark = marked(status)
     return [
@@ -219,8 +235,16 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
         if run.waiting
         else None,
         "questions": [
-            {"question_id": one.question_id, "path": one.path, "about": one.about, "says": one.says}
-            for one in run.open_questions()
+            {
+                "question_id": one.question_id,
+                "path": one.path,
+                "about": one.about,
+                "says": one.says,
+                "state": one.state,
+                "by": one.by or None,
+                "reason": one.reason or None,
+            }
+            for one in run.questions.values()
         ],
         "gates": [
             {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from interlock.agents.agent import Attempt, Done
 from interlock.engine.parking import Parked, Stopped
 from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError
-from interlock.records.masking import without_keys
+from interlock.records.unexpected import explain
 
 LONGEST_SENTENCE = 300
 
@@ -89,10 +88,6 @@ def _rank(error: BaseException) -> int:
 
 
 def crashed(error: BaseException) -> AgentFailed:
-    """Name an error nobody expected; the traceback goes to `detail`, which is never shown."""
-    says = without_keys(str(error))[:LONGEST_SENTENCE]
-    return AgentFailed(
-        f"It raised {type(error).__name__}{': ' + says if says else '.'}",
-        code="agent.crashed",
-        detail=without_keys("".join(traceback.format_exception(error))),
-    )
+    """Name an error nobody expected; the traceback goes to `detail`, which is never shown but in the log."""
+    known = explain(error, LONGEST_SENTENCE)
+    return AgentFailed(f"It raised {known.says}", known.do, code="agent.crashed", detail=known.detail)

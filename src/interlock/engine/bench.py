@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.agents.agent import Attempt, Done
 from interlock.agents.context import whole_characters
+from interlock.engine.approving import Passage, Remake, pass_gate
 from interlock.engine.attempt import try_once
+from interlock.engine.clock import Clock
 from interlock.engine.observer import SpanHandle
 from interlock.engine.parking import Parked
+from interlock.engine.reserving import paid_for, write_intent
 from interlock.engine.retry import Again, after_failure
-from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError, StepLost, StoreFailed, from_code
+from interlock.engine.veiled import cleaned, without_credentials
+from interlock.engine.written import answered as answered
+from interlock.engine.written import error_of
+from interlock.engine.written import failure_of as failure_of
+from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError, StepLost, StoreFailed
 from interlock.records.fact import (
-    Failure,
-    GateAnswered,
     Noted,
     QuestionAsked,
     StepFailed,
@@ -26,28 +31,13 @@ from interlock.records.fact import (
     StepKind,
     StepStarted,
 )
+from interlock.records.money import NOTHING_USED
 from interlock.records.run import StepRun
-from interlock.records.verdict import ALLOWED, Act, Effect, Permit, Verdict, refusal
+from interlock.records.verdict import Act, Permit, refusal
 from interlock.stores.encoding import as_read_back
 
 if TYPE_CHECKING:
     from interlock.engine.drive import Drive
-
-
-def failure_of(error: InterlockError) -> Failure:
-    """An error as it is written down."""
-    return Failure(
-        code=error.code,
-        says=whole_characters(error.says),
-        do=whole_characters(error.do),
-        retryable=error.retryable,
-        retry_after=error.retry_after,
-    )
-
-
-def error_of(failure: Failure) -> InterlockError:
-    """A written error as it was raised."""
-    return from_code(failure.code, failure.says, failure.do, failure.retry_after)
 
 
 class RunBench:
@@ -71,6 +61,15 @@ class RunBench:
     def watched(self) -> bool:
         """Whether someone watches this run right now."""
         return self._drive.watched
+
+    @property
+    def clock(self) -> Clock:
+        """The time the run goes by."""
+        return self._drive.clock
+
+    async def retake(self, name: str) -> None:
+        """Take a step up again that was left to wait: what it has done so far is known, and is not done again."""
+        await self._drive.catch_up(self._prefix + name)
 
     def scope(self, name: str) -> RunBench:
         """The same bench with `name` before the names of its steps."""
@@ -128,6 +127,7 @@ class RunBench:
         heartbeat: float | None = None,
         attempts: int | None = None,
         judge: Act | None = None,
+        remake: Remake | None = None,
     ) -> Any:
         """See `Bench.step`."""
         drive = self._drive
@@ -137,21 +137,26 @@ class RunBench:
             return known.output
         tried = await self._pick_up(known) if known is not None else 0
         drive.check()
-        facts: list[Any] = []
-        permit = None
+        passage = Passage()
+        if judge is None and what == "agent":  # whoever works in one piece may cost something all the same
+            judge = Act(kind="agent", name=label or name, agent=label or name)
         if judge is not None:
             judge = replace(judge, run_id=self.run_id, path=path, user=self.user, tenant=self.tenant)
-            permit = await self._pass_gate(judge, facts)
+            judge = replace(judge, max_cost_micros=drive.max_cost_micros)
+            passage = await self._pass_gate(judge, tried + 1, remake)
         started = StepStarted(
             path=path,
             what=what,
             name=label or name,
             attempt=tried + 1,
             key=known.key if known is not None and known.key else drive.step_key(path),
-            repeatable=repeatable,
-            input=input,
+            repeatable=repeatable and not passage.note,
+            input=passage.given(input),
         )
-        job = _Job(self._drive, act, started, facts, permit, timeout, heartbeat, attempts)
+        if passage.on_approval:
+            attempts = 1  # it was allowed once: trying again is asking again
+        work = passage.about_edit(act)
+        job = _Job(self._drive, work, started, passage.facts, passage.permit, timeout, heartbeat, attempts)
         return (await job.run()).output
 
     async def _pick_up(self, known: StepRun) -> int:
@@ -189,40 +194,16 @@ class RunBench:
             await drive.pen.write([question])
         raise Parked("person", ref=question_id, says=says)
 
-    async def _pass_gate(self, judge: Act, facts: list[Any]) -> Permit:
-        """Ask the gate; its answer is written together with the step's intent."""
-        verdict = await self._drive.gate.admit(judge)
-        if verdict.effect is not Effect.ALLOW or judge.kind != "model":
-            facts.append(answered(judge, verdict))
-        if verdict.effect is Effect.APPROVAL:
-            verdict = await self._approval(judge, verdict, facts)
-        if verdict.effect is Effect.BLOCK:
-            error = refusal(verdict)
-            facts.append(StepFailed(path=judge.path, attempt=0, failure=failure_of(error), seconds=0))
-            await self._drive.pen.write(facts)
-            raise error
-        return Permit(judge, verdict)
-
-    async def _approval(self, judge: Act, verdict: Verdict, facts: list[Any]) -> Verdict:
-        """Ask a person about exactly this act; an act with other arguments is another question."""
-        exact = json.dumps(
-            [judge.run_id, judge.path, judge.kind, judge.name, judge.arguments, judge.cwd], sort_keys=True, default=str
-        )
-        question_id = _short_digest(exact)
-        asked = self._drive.run.questions.get(question_id)
-        if asked is None:
-            says = verdict.reason or f"{judge.name} needs someone's approval."
-            facts.append(
-                QuestionAsked(
-                    path=judge.path, question_id=question_id, about="approval", says=says, approver=verdict.approver
-                )
-            )
-            await self._drive.pen.write(facts)
-        if asked is None or asked.answer is None:
-            raise Parked("person", ref=question_id, says=verdict.reason)
-        if asked.answer == "allow":
-            return replace(ALLOWED, rule=verdict.rule, reason=f"allowed by {asked.by}")
-        return replace(verdict, effect=Effect.BLOCK, reason=f"{asked.by} said no: {asked.reason or 'no reason given'}")
+    async def _pass_gate(self, judge: Act, attempt: int, remake: Remake | None) -> Passage:
+        """Ask the gate, and people where it wants that; what they said is written together with the step's intent."""
+        passage = await pass_gate(self._drive, judge, attempt=attempt, remake=remake)
+        if passage.permit is None:
+            if passage.error is not None:
+                failure = failure_of(passage.error)
+                passage.facts.append(StepFailed(path=judge.path, attempt=0, failure=failure, seconds=0))
+            await self._drive.pen.write(passage.facts)
+            raise passage.stop()
+        return passage
 
 
 class _Job:
@@ -253,7 +234,8 @@ class _Job:
     async def run(self) -> Done:
         drive = self._drive
         while True:
-            await drive.pen.write([*self._facts, self._started])
+            charge = self._permit.verdict.charge if self._permit is not None else None
+            self._started = await write_intent(drive, self._facts, self._started, charge)
             self._facts = []
             begun = drive.clock.now()
             try:
@@ -264,8 +246,7 @@ class _Job:
                 self._cut_off(begun)
                 raise
             else:
-                await self._screen(done, begun)
-                return await self._finished(done, begun)
+                return await self._finished(await self._screen(done, begun), begun)
 
     async def _try(self) -> Done:
         started = self._started
@@ -281,28 +262,25 @@ class _Job:
                 done = await try_once(self._act, attempt, self._heartbeat)
             except InterlockError as error:
                 span.fail(error.code)
-                await self._settle(None, 0, failed=True)
                 raise
             if done.usage.requests:
                 span.set(input_tokens=done.usage.input_tokens, output_tokens=done.usage.output_tokens)
-        await self._settle(done.cost_micros, done.usage.total_tokens, failed=False)
         return done
 
-    async def _settle(self, cost_micros: int | None, tokens: int, *, failed: bool) -> None:
-        if self._permit is not None:
-            await self._drive.gate.settle(self._permit.act, cost_micros=cost_micros, tokens=tokens, failed=failed)
-
-    async def _screen(self, done: Done, begun: float) -> None:
-        """Let the gate see what a tool brought back; what it does not let pass is not even written down."""
+    async def _screen(self, done: Done, begun: float) -> Done:
+        """Hide the secrets in what a tool brought back, and let the gate see it; what it does not let pass is not even
+        written down."""
         if self._permit is None or self._permit.act.kind not in ("tool", "command"):
-            return
+            return done
+        done = replace(done, output=await without_credentials(self._drive.veil, done.output))
         content = done.output if isinstance(done.output, str) else json.dumps(done.output, default=str)
         seen = replace(self._permit.act, kind="tool_result", arguments={}, content=content)
         verdict = await self._drive.gate.admit(seen)
         if not verdict.allowed:
             error = refusal(verdict)
-            await self._drive.pen.write([answered(seen, verdict), self._failure(error, begun)])
+            await self._drive.pen.write([answered(seen, verdict), self._failure(error, begun, done=done)])
             raise error
+        return done
 
     async def _finished(self, done: Done, begun: float) -> Done:
         started, drive = self._started, self._drive
@@ -310,10 +288,10 @@ class _Job:
         try:
             # What cannot be written must fail this step, not a later one; and the flow goes on with what a
             # replay would find.
-            done = replace(done, output=as_read_back(done.output))
+            done = replace(done, output=drive.veil.known(as_read_back(done.output)))
         except StoreFailed as error:
             wrong = AgentFailed(f"{started.name} returned something JSON cannot carry.", code="agent.output_not_json")
-            await drive.pen.write([self._failure(wrong, begun)])
+            await drive.pen.write([self._failure(wrong, begun, done=done)])
             raise wrong from error
         fact = StepFinished(
             path=started.path,
@@ -322,22 +300,40 @@ class _Job:
             seconds=drive.clock.now() - begun,
             usage=done.usage,
             cost_micros=done.cost_micros,
+            agent=self._paid_for[0],
+            model=self._paid_for[1],
         )
         # Not waited for here: the next intent, or the end of the run, is durable only after it.
         drive.pen.write_later([fact])
         return done
 
-    def _failure(self, error: InterlockError, begun: float, again_at: float | None = None) -> StepFailed:
+    @property
+    def _paid_for(self) -> tuple[str, str]:
+        return paid_for(self._permit.act if self._permit is not None else None, self._started)
+
+    def _failure(
+        self, error: InterlockError, begun: float, again_at: float | None = None, *, done: Done | None = None
+    ) -> StepFailed:
+        """A failed try with its cost: what it reported, else all that was held unless it is known to have been free."""
+        cost = self._started.hold_micros if error.may_have_cost else 0
+        if done is None:
+            self._drive.spent(NOTHING_USED, cost)
+        agent, model = self._paid_for
         return StepFailed(
             path=self._started.path,
             attempt=self._started.attempt,
             failure=failure_of(error),
             seconds=self._drive.clock.now() - begun,
             again_at=again_at,
+            usage=NOTHING_USED if done is None else done.usage,
+            cost_micros=cost if done is None else done.cost_micros,
+            agent=agent,
+            model=model,
         )
 
     async def _failed(self, error: InterlockError, begun: float) -> None:
         drive, started = self._drive, self._started
+        cleaned(error, drive.veil)
         policy = drive.retry if self._attempts is None else replace(drive.retry, attempts=self._attempts)
         if isinstance(error, AgentTimeoutError) and not started.repeatable:
             policy = replace(policy, attempts=1)  # it was cut off in the middle and may have happened
@@ -359,21 +355,6 @@ class _Job:
         error = self._drive.cut_off_error()
         if error is not None:
             self._drive.pen.write_later([self._failure(error, begun)])
-
-
-def answered(act: Act, verdict: Verdict) -> GateAnswered:
-    """A gate's answer as it is written down."""
-    effect = ("allow", "approval", "block")[verdict.effect]
-    return GateAnswered(
-        path=act.path,
-        act=act.kind,
-        name=act.name,
-        effect=effect,  # type: ignore[arg-type]
-        rule=verdict.rule,
-        reason=verdict.reason,
-        place=verdict.place,
-        approver=verdict.approver,
-    )
 
 
 def _short_digest(text: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from interlock.engine.approving import pass_gate, task_act
 from interlock.engine.attempt import crashed, spokesman
 from interlock.engine.audience import Audience
 from interlock.engine.bench import RunBench, answered, failure_of
@@ -17,11 +18,14 @@ from interlock.engine.outcome import End as End
 from interlock.engine.outcome import Outcome as Outcome
 from interlock.engine.parking import Parked, Stopped
 from interlock.engine.pen import Pen
+from interlock.engine.reserving import settle_cut_off, take_place
 from interlock.engine.retry import RetryPolicy
+from interlock.engine.veiled import cleaned, without_credentials
 from interlock.errors import AgentTimeoutError, InterlockError, Refused, StoreFailed, UsageError
 from interlock.records.fact import Fact, RunFinished, RunStarted, RunWaiting
-from interlock.records.money import Usage, add_micros
-from interlock.records.run import Run, worked_before
+from interlock.records.money import Usage, add_micros, usd_to_micros
+from interlock.records.run import Run, fold_one, worked_before
+from interlock.records.veil import Veil
 from interlock.records.verdict import Act, Gate, refusal
 from interlock.stores.journal import Claim, Journal
 
@@ -42,9 +46,11 @@ class Tools:
     gate: Gate
     clock: Clock
     observer: Observer
+    veil: Veil
     retry: RetryPolicy
     random: Callable[[], float]
     audience: Audience
+    expires_after: float = 86_400.0
 
 
 class Drive:
@@ -71,7 +77,9 @@ class Drive:
         "clock",
         "cost_micros",
         "deadline",
+        "expires_after",
         "gate",
+        "max_cost_micros",
         "observer",
         "pen",
         "random",
@@ -83,6 +91,7 @@ class Drive:
         "tenant",
         "usage",
         "user",
+        "veil",
     )
 
     def __init__(
@@ -94,11 +103,13 @@ class Drive:
         self.run_id = run.run_id
         self.claim = claim
         self.pen = Pen(tools.journal, tools.audience, claim, prelude)
-        self.gate, self.clock, self.observer = tools.gate, tools.clock, tools.observer
-        self.retry, self.random = tools.retry, tools.random
+        self.gate, self.clock, self.observer, self.veil = tools.gate, tools.clock, tools.observer, tools.veil
+        self.retry, self.random, self.expires_after = tools.retry, tools.random, tools.expires_after
         task = run.admitted.task if run.admitted else {}
         self.user: str | None = task.get("user")
         self.tenant: str | None = task.get("tenant")
+        limit = task.get("max_cost")
+        self.max_cost_micros: int | None = None if limit is None else usd_to_micros(limit)
         self.usage: Usage = run.usage
         self.cost_micros: int | None = run.cost_micros
         self.deadline = math.inf
@@ -126,6 +137,13 @@ class Drive:
             )
         self._paths.add(path)
         return path
+
+    async def catch_up(self, path: str) -> None:
+        """Read what this drive has written, and let a step and those below it be taken once more."""
+        await self.pen.write([])
+        for record in await self._tools.journal.read(self.run_id, after=self.run.seq):
+            fold_one(self.run, record)
+        self._paths -= {one for one in self._paths if one == path or one.startswith(f"{path}/")}
 
     def step_key(self, path: str) -> str:
         """The idempotency key of a step: the same in every attempt and every process."""
@@ -209,6 +227,7 @@ class Drive:
         try:
             if not self._announced:
                 self.pen.write_later([RunStarted(driver=self.claim.owner, fence=self.claim.fence)])
+            settle_cut_off(self)
             last = await self._play(flow)
             self._task = None  # how it ends is decided: nothing may cut the last fact off
             return await self._conclude(last)
@@ -228,7 +247,8 @@ class Drive:
                 return self._cancelled()
             if self.deadline <= self.clock.now():
                 return self._failed(self._too_late())
-            if (held := self._held_at_the_door()) is not None:
+            await take_place(self)
+            if (held := await self._held_at_the_door()) is not None:
                 return held
             with self.observer.span("run", "run", run=self.run_id):
                 self.check()
@@ -257,14 +277,23 @@ class Drive:
         self.log_detail("", known)
         return self._failed(known)
 
-    def _held_at_the_door(self) -> RunFinished | RunWaiting | None:
-        """A task that a person must allow first is not begun by anyone's resume, only by that person's yes."""
-        question = self.run.question_at("", "approval")
-        if question is None or question.answer == "allow":
+    async def _held_at_the_door(self) -> RunFinished | RunWaiting | None:
+        """A task that a person must allow first is not begun by anyone's resume, only by that person's yes.
+
+        The gate is asked once more: what was allowed may have changed since.
+        """
+        run = self.run
+        if run.let_in or run.question_at("", "approval") is None or run.admitted is None:
             return None
-        if question.answer is None:
-            return RunWaiting(reason="person", ref=question.question_id, says=question.says)
-        return self._failed(Refused(f"{question.by} said no: {question.reason or 'no reason given'}"))
+        judge = task_act(run.admitted.task, self.run_id, run.routed.candidates if run.routed else ())
+        passage = await pass_gate(self, judge, attempt=run.approvals_used.get("", 0) + 1)
+        self.pen.write_later(passage.facts)
+        if passage.parked is not None:
+            waits = passage.parked
+            return RunWaiting(reason="person", until=waits.until, ref=waits.ref, says=waits.says)
+        if passage.permit is None:
+            return self._failed(passage.error or Refused("No gate has allowed this task."))
+        return None
 
     def _interrupted(self) -> RunFinished | RunWaiting:
         task = asyncio.current_task()
@@ -277,6 +306,8 @@ class Drive:
         return RunWaiting(reason="shutdown", says="The process that drove it was shut down in the middle of a step.")
 
     async def _completed(self, outcome: Outcome) -> RunFinished:
+        output, stages = await without_credentials(self.veil, [outcome.output, outcome.stages])
+        outcome = replace(outcome, output=output, stages=stages)
         content = outcome.output if isinstance(outcome.output, str) else str(outcome.output)
         act = Act(
             kind="output", name=outcome.agent, run_id=self.run_id, user=self.user, tenant=self.tenant, content=content
@@ -291,7 +322,7 @@ class Drive:
         )
 
     def _failed(self, error: InterlockError, guardrail: str | None = None) -> RunFinished:
-        status: Literal["blocked", "failed"] = "blocked" if isinstance(error, Refused) else "failed"
+        status: Literal["blocked", "failed"] = "blocked" if guardrail or isinstance(error, Refused) else "failed"
         return self._finished(status, error=error, guardrail=guardrail)
 
     def _cancelled(self) -> RunFinished:
@@ -316,7 +347,7 @@ class Drive:
         return RunFinished(
             status=status,
             output=output,
-            failure=failure_of(error) if error is not None else None,
+            failure=failure_of(cleaned(error, self.veil)) if error is not None else None,
             guardrail=guardrail,
             agent=agent or (self.run.routed.platform if self.run.routed else ""),
             stages=stages or {},

@@ -21,6 +21,7 @@ from interlock.engine.settings import EngineSettings as EngineSettings
 from interlock.engine.waiting import WaitingRoom
 from interlock.engine.waiting import end_of as end_of
 from interlock.errors import Conflict, DrivenElsewhere, InterlockError, StoreFailed
+from interlock.records.charge import Charge
 from interlock.records.fact import (
     CancelAsked,
     Fact,
@@ -35,6 +36,7 @@ from interlock.records.fact import (
 )
 from interlock.records.run import Run
 from interlock.records.task import TaskStatus
+from interlock.records.veil import NO_VEIL, Veil
 from interlock.records.verdict import Gate
 from interlock.stores.journal import Claim, Journal, Query
 
@@ -52,6 +54,7 @@ class Engine:
         settings: Limits and policies.
         clock: The time.
         observer: Who is told what happens.
+        veil: Takes secrets out of results, errors and what is told.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Engine:
         settings: EngineSettings | None = None,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        veil: Veil = NO_VEIL,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._journal = journal
@@ -75,9 +79,11 @@ class Engine:
             gate=gate,
             clock=self._clock,
             observer=observer or Silence(),
+            veil=veil,
             retry=self._settings.retry,
             random=self._settings.random,
             audience=Audience(observer or Silence(), self._clock.now),
+            expires_after=self._settings.expires_after,
         )
         self._entering: dict[str, asyncio.Future[int]] = {}
         self._live: dict[str, Drive] = {}
@@ -95,7 +101,9 @@ class Engine:
 
     # Taking work in.
 
-    async def submit(self, run_id: str, facts: Sequence[Fact], *, durable: bool = True) -> None:
+    async def submit(
+        self, run_id: str, facts: Sequence[Fact], *, durable: bool = True, charge: Charge | None = None
+    ) -> None:
         """Write a new run down and have it driven. When this returns, the run is durable.
 
         Args:
@@ -104,9 +112,11 @@ class Engine:
                 one is a `RunFinished` or `RunWaiting`.
             durable: False leaves the writing to the run's first step, which saves a commit: nothing is done
                 before it is durable all the same, but a taken id is only found by whoever waits for the run.
+            charge: What must fit on budgets and under limits, or nothing is written; with one it is always durable.
 
         Raises:
             Conflict: the id is taken.
+            OverBudget, RateLimited: the charge does not fit.
             StoreFailed: it cannot be written.
         """
         self._check_open()
@@ -121,18 +131,21 @@ class Engine:
         fence = 1 + int(self._settings.random() * 2**31)
         claim = Claim(run_id=run_id, owner=self._journal.owner, fence=fence, seq=len(facts))
         if isinstance(facts[-1], (RunFinished, RunWaiting)):
-            await self._journal.append(run_id, facts, claim=claim)
+            await self._journal.append(run_id, facts, claim=claim, charge=charge)
             self._tools.audience.tell(run_id, facts, 1)
+            if isinstance(facts[-1], RunWaiting) and facts[-1].until is not None:
+                self._dispatch.submit(run_id, priority=3, not_before=facts[-1].until)
             return
         at_once = self._dispatch.room()
         keep = at_once or len(self._ready) < KEPT_READY
         if at_once:
             facts = [*facts, RunStarted(driver=self._journal.owner, fence=fence)]
-        if at_once and not durable:
+        if at_once and not durable and charge is None:
             self._queue_new(admitted, run_id, begin(self._tools, claim, facts, written=False))
             return
         taken = begin(self._tools, claim, facts, written=True) if keep else None
-        written = asyncio.ensure_future(self._journal.append(run_id, facts, claim=claim if keep else None))
+        claimed = claim if keep else None
+        written = asyncio.ensure_future(self._journal.append(run_id, facts, claim=claimed, charge=charge))
         self._entering[run_id] = written
         written.add_done_callback(lambda _: self._entering.pop(run_id, None))
         try:
@@ -275,7 +288,7 @@ class Engine:
         """Take up the runs whose driver died, was shut down, or is not there to hear their timer; and say which."""
         self._ear.listen()
         rows = await self._journal.runs(Query(orphaned=True, limit=10_000))
-        rows += await left_parked(self._journal)
+        rows += await left_parked(self._journal, self._clock.now())
         for row in rows:
             self._send(row.run_id, row.priority)
         following = await self._submit_due()

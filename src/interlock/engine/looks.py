@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from interlock.records.fact import RunWaiting
+from interlock.records.fact import QuestionAnswered, RunWaiting
 from interlock.records.task import TaskStatus
 from interlock.stores.journal import Journal, Query, RunRow
 
@@ -31,15 +31,25 @@ async def due(journal: Journal, now: float, parked_by: str) -> tuple[list[RunRow
     return rows, later[0] if later else None
 
 
-async def left_parked(journal: Journal) -> list[RunRow]:
-    """Runs that nobody will bring back: their timer's owner is gone, or the process was shut down under them."""
-    rows = await journal.runs(Query(status=(TaskStatus.WAITING,), limit=10_000))
+async def left_parked(journal: Journal, now: float) -> list[RunRow]:
+    """Runs that nobody will bring back: their timer's owner is gone, or the process was shut down under them.
+
+    Of those that wait for a person, the ones that were answered meanwhile, or that nobody answered in time.
+
+    Args:
+        journal: Where they are parked.
+        now: Seconds since 1970.
+    """
+    rows = await journal.runs(Query(status=(TaskStatus.WAITING, TaskStatus.AWAITING_APPROVAL), limit=10_000))
     gone = [row for row in rows if row.parked_by != journal.owner and not row.parker_alive]
     found = []
     for row in gone:
         facts = await journal.read(row.run_id, after=row.seq - 1)
         last = facts[-1].fact if facts else None
-        if row.wake_at is not None or (isinstance(last, RunWaiting) and last.reason == "shutdown"):
+        if row.status is TaskStatus.AWAITING_APPROVAL:
+            if isinstance(last, QuestionAnswered) or (row.wake_at is not None and row.wake_at <= now):
+                found.append(row)
+        elif row.wake_at is not None or (isinstance(last, RunWaiting) and last.reason == "shutdown"):
             found.append(row)
     return found
 

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Sequence
 from interlock.engine.audience import Audience
 from interlock.engine.parking import Stopped
 from interlock.errors import Conflict, InterlockError, StoreFailed
+from interlock.records.charge import Charge
 from interlock.records.fact import Fact
 from interlock.stores.journal import Claim, Journal
+from interlock.stores.ledger import in_order
 
 
 class Pen:
@@ -31,21 +33,28 @@ class Pen:
         self._held: list[Fact] = list(prelude)
         self._broken: Exception | None = None
 
-    async def write(self, facts: Sequence[Fact]) -> None:
+    async def write(self, facts: Sequence[Fact], charge: Charge | None = None) -> None:
         """Write facts and come back when they, and all written before them, are durable.
 
+        Args:
+            facts: The facts.
+            charge: What must fit on budgets and under limits, or these facts are not written.
+
         Raises:
+            OverBudget, RateLimited: the charge does not fit; others may still be written.
             Stopped: they cannot be written, and nothing after them.
             StoreFailed: code `store.not_json`; others may still be written.
         """
         self.check()
+        if charge is not None:
+            self._flush()  # what has happened must not get lost with what may not
         try:
-            await self._append(facts)
+            await self._append(facts, charge)
         except (StoreFailed, Conflict) as error:
             if error.code == "store.not_json":
                 raise
-            self._broken = error
-            raise Stopped(error) from error
+            self._broken = self._broken or error  # the first one says why; what came behind it only fell with it
+            raise Stopped(self._broken) from error
         self.check()
 
     def write_later(self, facts: Sequence[Fact]) -> None:
@@ -66,19 +75,20 @@ class Pen:
         if self._broken is not None:
             raise Stopped(self._broken)
 
-    def _append(self, facts: Sequence[Fact]) -> Awaitable[int]:
+    def _append(self, facts: Sequence[Fact], charge: Charge | None = None) -> Awaitable[int]:
         held, self._held = self._held, []
         facts = [*held, *facts]
+        notes: list[Fact] = []
         run_id = self._claim.run_id
         try:
-            written = self._journal.append(run_id, facts, claim=self._claim)
+            written = self._journal.append(run_id, facts, claim=self._claim, charge=charge, notes=notes)
         except StoreFailed:
             self._held = held  # what was already done must not go down with what could not be written
             raise
         if not self._audience.wants_facts(run_id):
             return written
         future = asyncio.ensure_future(written)
-        future.add_done_callback(lambda done: self._told(facts, done))
+        future.add_done_callback(lambda done: self._told(in_order(facts, notes), done))
         return future
 
     def _told(self, facts: Sequence[Fact], done: asyncio.Future[int]) -> None:

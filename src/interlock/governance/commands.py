@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from interlock.governance.redaction.logs import RedactedLog
 from interlock.governance.shell.agreement import agrees
 from interlock.governance.shell.expand import Call, Calls, expand
 from interlock.governance.shell.grammar import parse
@@ -24,10 +26,12 @@ from interlock.governance.shell.rules import (
     matches_pipe,
     unusable,
 )
+from interlock.governance.terms import NO_TERMS, USUAL_GRANTS, Terms
 from interlock.governance.wrappers import FEEDERS, MAX_DEPTH, inner_start, inner_text, last_name, parts, runs_another
 from interlock.records.verdict import Effect, Verdict, strictest
 
 _log = logging.getLogger(__name__)
+_log.addFilter(RedactedLog())
 
 #: Variables that may be set for one command, and how their values may look.
 _SAFE_VARIABLES = re.compile(r"CI|NO_COLOR|FORCE_COLOR|NODE_ENV|TZ|LANG|LC_[A-Z]+|COLUMNS|TERM")
@@ -55,7 +59,7 @@ class CommandPolicy:
         forbidden: What may never run.
         require_approval: What a person must allow each time.
         on_unknown: What happens to shell text that is not understood: "block", or "approval" by a person.
-        places: Where rules stand, by their text, for example `{"git push": "policy.toml:31"}`.
+        terms: Where rules stand, why, and who may answer, by the text of the rule.
 
     Raises:
         UsageError: code `usage.commands`: a list is no list of texts, or an allow rule could never match.
@@ -65,7 +69,7 @@ class CommandPolicy:
     forbidden: Sequence[str] = ()
     require_approval: Sequence[str] = ()
     on_unknown: Literal["block", "approval"] = field(default="block", kw_only=True)
-    places: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
+    terms: Mapping[str, Terms] = field(default_factory=dict, kw_only=True, hash=False)
     _rules: _Rules = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +117,33 @@ class CommandPolicy:
         """
         return self._safely(lambda judge: judge.text(text, 0), cwd)
 
+    def judge_each(self, text: str, cwd: str = "") -> list[tuple[str, Verdict]]:
+        """What each simple command in a shell text gets by itself, for people to read; `judge_text` decides.
+
+        Returns:
+            The commands with their verdicts; none where the text is not understood.
+        """
+        try:
+            calls = tuple(dict.fromkeys(expand(parse(text)).all))
+        except NotUnderstood:
+            return []
+        return [(shlex.join(call.argv), self._safely(_one(call), cwd)) for call in calls if call.argv]
+
+    def joined(self, other: CommandPolicy, *, allowed: bool = True) -> CommandPolicy:
+        """This policy together with another one: what either forbids or asks about stays so.
+
+        Args:
+            other: The other policy. What is done with text that is not understood stays as it is here.
+            allowed: Whether what the other one allows is allowed as well.
+        """
+        return CommandPolicy(
+            allowed=_together(self.allowed, other.allowed if allowed else ()),
+            forbidden=_together(self.forbidden, other.forbidden),
+            require_approval=_together(self.require_approval, other.require_approval),
+            on_unknown=self.on_unknown,
+            terms={**self.terms, **other.terms},
+        )
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What whoever wrote the lists should know about them: one sentence each."""
@@ -129,12 +160,10 @@ class CommandPolicy:
 
     def _safely(self, judged: Callable[[_Judge], Verdict], cwd: str) -> Verdict:
         try:
-            verdict = judged(_Judge(self._rules, cwd, self.on_unknown))
+            return judged(_Judge(self._rules, cwd, self.on_unknown, self.terms))
         except Exception:  # noqa: BLE001 - fail closed: whatever goes wrong is a block
             _log.exception("the command policy could not judge a command")
             return Verdict(effect=Effect.BLOCK, rule="commands.error", reason="The command could not be judged.")
-        place = self.places.get(verdict.rule, "")
-        return _at(verdict, place) if place else verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +181,7 @@ class _Judge:
     rules: _Rules
     cwd: str
     on_unknown: str
+    terms: Mapping[str, Terms]
 
     def text(self, text: str, depth: int) -> Verdict:
         if depth > MAX_DEPTH:
@@ -172,7 +202,7 @@ class _Judge:
         for stages in found.pipes:
             for rule, effect in self.rules.refuse:
                 if matches_pipe(rule, stages):
-                    verdicts.append(_refused(rule, effect))
+                    verdicts.append(self.refused(rule, effect))
         return strictest(verdicts)
 
     def command(self, call: Call, depth: int) -> Verdict:
@@ -190,7 +220,7 @@ class _Judge:
             if any(matches(rule, part) for part in inside) or (call.data and feeds_phrase(rule, call)):
                 if effect is Effect.APPROVAL:
                     return self.asked(rule, by_name(call.argv), depth)
-                return _refused(rule, effect)
+                return self.refused(rule, effect)
         return self.allowed(by_name(call.argv), depth)
 
     def beside(self, call: Call) -> Verdict | None:
@@ -210,7 +240,7 @@ class _Judge:
 
     def asked(self, rule: Rule, argv: tuple[str, ...], depth: int) -> Verdict:
         """A command that a person must allow: not even asked for where it carries what is never allowed."""
-        verdict = _refused(rule, Effect.APPROVAL)
+        verdict = self.refused(rule, Effect.APPROVAL)
         if matches(rule, argv):
             for objection in object_to_command(argv, rule.words, self.cwd):
                 if objection.effect is Effect.BLOCK and objection.known:
@@ -246,27 +276,25 @@ class _Judge:
                 worst = objection
         if worst is not None:
             return Verdict(effect=worst.effect, rule=f"profile {argv[0]}", reason=f"{worst.reason}.")
-        return Verdict(effect=Effect.ALLOW, rule=rule.text)
+        return self.terms.get(rule.text, NO_TERMS).verdict(Effect.ALLOW, rule.text)
+
+    def refused(self, rule: Rule, effect: Effect) -> Verdict:
+        """What a rule that says no, or not yet, answers."""
+        says = "forbids" if effect is Effect.BLOCK else "wants a person to allow"
+        reason = f"The command policy {says} `{rule.text}`."
+        return self.terms.get(rule.text, NO_TERMS).verdict(effect, rule.text, reason, usual=USUAL_GRANTS)
 
 
 def _block(reason: str, rule: str = "default") -> Verdict:
     return Verdict(effect=Effect.BLOCK, rule=rule, reason=reason)
 
 
-def _refused(rule: Rule, effect: Effect) -> Verdict:
-    says = "forbids" if effect is Effect.BLOCK else "wants a person to allow"
-    return Verdict(effect=effect, rule=rule.text, reason=f"The command policy {says} `{rule.text}`.")
+def _one(call: Call) -> Callable[[_Judge], Verdict]:
+    return lambda judge: judge.command(call, 0)
 
 
-def _at(verdict: Verdict, place: str) -> Verdict:
-    return Verdict(
-        effect=verdict.effect,
-        rule=verdict.rule,
-        reason=verdict.reason,
-        place=place,
-        approver=verdict.approver,
-        parts=verdict.parts,
-    )
+def _together(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
 
 
 #: What may run when nobody configured anything, outside the production profile: a look at the machine, no more.

@@ -6,22 +6,26 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from interlock.engine.approving import questions_for, task_act
 from interlock.engine.bench import answered, failure_of
-from interlock.errors import AuthenticationError, Conflict, DrivenElsewhere, InterlockError
+from interlock.errors import AuthenticationError, Conflict, DrivenElsewhere, InterlockError, OverBudget, RateLimited
 from interlock.platform.casting import cast
 from interlock.platform.ids import check_id, new_run_id
 from interlock.platform.routing import HYBRID, Route
-from interlock.records.fact import Fact, GateAnswered, QuestionAsked, RunAdmitted, RunFinished, RunRouted, RunWaiting
-from interlock.records.run import Run
+from interlock.records.fact import Fact, GateAnswered, RunAdmitted, RunFinished, RunRouted, RunWaiting
+from interlock.records.run import QUEUED, Run
 from interlock.records.task import Task
 from interlock.records.verdict import Act, Effect, Verdict, refusal
 
 if TYPE_CHECKING:
     from interlock.platform.assembly import House
     from interlock.platform.settings import Settings
+
+
+FlowName = Literal["task", "hybrid", "plan", "decompose"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Admission:
         routed: Who gets it, and why.
         missing: What those who lack a key need: names of environment variables.
         withheld: Why a key that is there is not used, and what to do about it; empty where there is none.
+        parent: The run it is forked from, if it is.
+        kept: What is written down with it once it is let in: what it takes over from its parent.
     """
 
     task: Task
@@ -45,10 +51,12 @@ class Admission:
     given: dict[str, Any]
     run_id: str
     digest: str
-    flow: Literal["task", "hybrid"]
+    flow: FlowName
     routed: RunRouted
     missing: tuple[str, ...]
     withheld: tuple[str, str] | None = None
+    parent: str | None = None
+    kept: tuple[Fact, ...] = ()
 
     @classmethod
     def of(
@@ -59,8 +67,18 @@ class Admission:
         available: Callable[[str], bool],
         others: Iterable[str],
         settings: Settings,
+        flow: FlowName | None = None,
     ) -> Admission:
         """Give a routed task its ids and its crew.
+
+        Args:
+            task: The task.
+            run_id: The caller's own id for the run, or None.
+            decided: Who gets it.
+            available: Whether an agent can work here.
+            others: All agents there are.
+            settings: What is set.
+            flow: The shape of the work, where the route does not say it.
 
         Raises:
             UsageError: an id that cannot be used.
@@ -78,20 +96,40 @@ class Admission:
         else:
             crew = [decided.platform]
         routed = RunRouted(platform=decided.platform, candidates=crew, reasons=reasons)
-        lacking = [name for name in dict.fromkeys(crew) if not available(name)]
-        missing = tuple(dict.fromkeys(settings.variable_of(name) for name in lacking))
-        flow: Literal["task", "hybrid"] = "hybrid" if decided.platform == HYBRID else "task"
+        missing, withheld = _lacking(crew, flow, available, settings)
         return cls(
             task=task,
             task_id=task_id,
             given=given,
             run_id=run,
             digest=digest,
-            flow=flow,
+            flow=flow or ("hybrid" if decided.platform == HYBRID else "task"),
             routed=routed,
             missing=missing,
-            withheld=next((settings.lacks(name) for name in lacking if settings.is_withheld(name)), None),
+            withheld=withheld,
         )
+
+    def with_crew(self, routed: RunRouted, available: Callable[[str], bool], settings: Settings) -> Admission:
+        """The same task at the door with another crew.
+
+        Args:
+            routed: Who gets it, and why.
+            available: Whether an agent can work here.
+            settings: What is set.
+        """
+        missing, withheld = _lacking(routed.candidates, self.flow, available, settings)
+        return replace(self, routed=routed, missing=missing, withheld=withheld)
+
+
+def _lacking(
+    crew: Iterable[str], flow: FlowName | None, available: Callable[[str], bool], settings: Settings
+) -> tuple[tuple[str, ...], tuple[str, str] | None]:
+    """The variables that those who cannot work here need, and why a key that is there is not used."""
+    if flow == "plan":  # its steps say themselves who they lack, and the others are done
+        return (), None
+    lacking = [name for name in dict.fromkeys(crew) if not available(name)]
+    missing = tuple(dict.fromkeys(settings.variable_of(name) for name in lacking))
+    return missing, next((settings.lacks(name) for name in lacking if settings.is_withheld(name)), None)
 
 
 def digest_of(work: dict[str, Any]) -> str:
@@ -117,30 +155,31 @@ async def admit(house: House, admission: Admission, *, now: float, durable: bool
         Conflict: the id is taken by different work.
         StoreFailed: it cannot be written.
     """
-    task = admission.task
-    act = Act(
-        kind="task",
-        name=task.type.value if task.type else "task",
-        arguments=admission.given,
-        run_id=admission.run_id,
-        user=task.user,
-        tenant=task.tenant,
-        content=task.description,
-    )
+    act = task_act(admission.given, admission.run_id, admission.routed.candidates)
     verdict = await house.gate.admit(act)
-    facts: list[Fact] = [
-        RunAdmitted(task=admission.given, task_id=admission.task_id, flow=admission.flow, digest=admission.digest),
-        admission.routed,
-        answered(act, verdict),
-        *_at_the_door(admission, verdict),
-    ]
+    accepted = RunAdmitted(
+        task=admission.given,
+        task_id=admission.task_id,
+        flow=admission.flow,
+        digest=admission.digest,
+        parent=admission.parent,
+    )
+    first: list[Fact] = [accepted, admission.routed]
+    ending = _at_the_door(house, admission, act, verdict, now)
+    facts = [*first, answered(act, verdict), *_kept(admission, ending), *ending]
+    charge = None if any(isinstance(fact, RunFinished) for fact in ending) else verdict.charge
     try:
-        await house.engine.submit(admission.run_id, facts, durable=durable)
+        try:
+            await house.engine.submit(admission.run_id, facts, durable=durable, charge=charge)
+        except (OverBudget, RateLimited) as full:
+            ending = _no_room(act, verdict, full, now)
+            facts = [*first, *_kept(admission, ending), *ending]
+            await house.engine.submit(admission.run_id, facts)
     except Conflict as conflict:
         return await same_work(house, admission, conflict)
     return Run(
         run_id=admission.run_id,
-        admitted=facts[0] if isinstance(facts[0], RunAdmitted) else None,
+        admitted=accepted,
         routed=admission.routed,
         finished=facts[-1] if isinstance(facts[-1], RunFinished) else None,
         waiting=facts[-1] if isinstance(facts[-1], RunWaiting) else None,
@@ -149,17 +188,20 @@ async def admit(house: House, admission: Admission, *, now: float, durable: bool
     )
 
 
-def _at_the_door(admission: Admission, verdict: Verdict) -> list[Fact]:
+def _kept(admission: Admission, ending: list[Fact]) -> tuple[Fact, ...]:
+    """What a run takes over; nothing where it is not let in at all."""
+    return () if any(isinstance(fact, RunFinished) for fact in ending) else admission.kept
+
+
+def _at_the_door(house: House, admission: Admission, act: Act, verdict: Verdict, now: float) -> list[Fact]:
     """What ends or holds the run before anyone has done anything."""
     if verdict.effect is Effect.BLOCK:
         error: InterlockError = refusal(verdict)
         return [RunFinished(status="blocked", failure=failure_of(error), guardrail=verdict.rule)]
     if verdict.effect is Effect.APPROVAL:
-        question = "q_" + hashlib.sha256(f"{admission.run_id}|task|{admission.digest}".encode()).hexdigest()[:16]
-        asked = QuestionAsked(
-            path="", question_id=question, about="approval", says=verdict.reason, approver=verdict.approver
-        )
-        return [asked, RunWaiting(reason="person", ref=question, says=verdict.reason)]
+        asked = questions_for(act, verdict, used=0, now=now, expires_after=house.expires_after, veil=house.veil)
+        until = min((one.expires_at for one in asked if one.expires_at is not None), default=None)
+        return [*asked, RunWaiting(reason="person", until=until, ref=asked[0].question_id, says=asked[0].says)]
     if admission.missing:
         if admission.withheld is not None:
             error = AuthenticationError(*admission.withheld)
@@ -173,6 +215,16 @@ def _at_the_door(admission: Admission, verdict: Verdict) -> list[Fact]:
         )
         return [RunFinished(status="failed", failure=failure_of(error))]
     return []
+
+
+def _no_room(act: Act, verdict: Verdict, full: OverBudget | RateLimited, now: float) -> list[Fact]:
+    """A task that does not fit under a budget or limit is refused; or it waits for its turn, where a limit says so."""
+    refused = replace(verdict, effect=Effect.BLOCK, rule=full.rule, reason=full.says)
+    queue = verdict.allowed and verdict.charge is not None and verdict.charge.queue
+    if queue and isinstance(full, RateLimited) and full.retry_after is not None:
+        waiting = RunWaiting(reason="timer", until=now + full.retry_after, ref=QUEUED, says=full.says)
+        return [answered(act, refused), waiting]
+    return [answered(act, refused), RunFinished(status="blocked", failure=failure_of(full), guardrail=full.rule)]
 
 
 async def same_work(house: House, admission: Admission, conflict: Conflict) -> Run:

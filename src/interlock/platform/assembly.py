@@ -3,108 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from interlock.agents.agent import BenchAgent
-from interlock.agents.function import as_agent
-from interlock.agents.model import ModelAgent
-from interlock.agents.prices import PriceTable, Rates
 from interlock.agents.provider import Provider
-from interlock.agents.providers import make_provider
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.engine import Engine, EngineSettings
 from interlock.engine.retry import RetryPolicy
-from interlock.errors import UsageError
+from interlock.errors import Conflict, UsageError
 from interlock.flows.hybrid import hybrid_flow
+from interlock.flows.plan import plan_flow
+from interlock.flows.planning import planning_flow
 from interlock.flows.task import task_flow
-from interlock.governance.commands import LOOK_AROUND, CommandPolicy
 from interlock.governance.gate import PolicyGate
-from interlock.governance.guardrails import Guardrail
-from interlock.platform.ids import check_id
+from interlock.governance.mcp_policy import mcp_judge
+from interlock.governance.redaction.written_back import judge_markers
+from interlock.platform.auditing import AuditTrail
+from interlock.platform.crews import doer_for, planner_for
 from interlock.platform.lookup import STORE
-from interlock.platform.settings import AgentSettings, Settings
+from interlock.platform.registry import Registry, price_table
+from interlock.platform.safeguards import together, voices
+from interlock.platform.settings import Settings
+from interlock.platform.spending import money_voices
+from interlock.platform.staff import Staff
 from interlock.platform.telemetry import Telemetry
+from interlock.records.veil import NO_VEIL, Veil
+from interlock.stores.journal import Query
 from interlock.stores.sqlite import SqliteJournal
-from interlock.tools.files import files_tools
-from interlock.tools.shell import ShellTool
-from interlock.tools.tool import Tool
 
 #: Seconds a command may take where the settings set no limit.
 A_DAY = 86_400.0
-#: The profiles in which nothing is allowed that was not written down.
-PRODUCTION = frozenset({"production", "prod"})
-#: Tools that are there without being registered; no other may take their names.
-BUILT_IN = frozenset({"shell", "files_read", "files_list", "files_write"})
-#: What the store keeps in its home folder: the journal with its companions, and signs of life.
-_STORED = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", "drivers")
 
 
-@dataclass(slots=True, kw_only=True)
-class Registry:
-    """What a program told its platform: shared by all event loops it is used from.
-
-    Attributes:
-        agents: Agents by name.
-        capabilities: What each registered agent is for.
-        providers: Model back ends by name, with the model each is used with.
-        tools: Tools by name, beyond the built-in ones.
-        callable: Names of all tools that may be called; what is not here is refused whoever asks.
-        guardrails: In the order they were added.
-        commands: Which commands may run.
-    """
-
-    agents: dict[str, BenchAgent] = field(default_factory=dict)
-    capabilities: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    providers: dict[str, tuple[Provider, str]] = field(default_factory=dict)
-    tools: dict[str, Tool] = field(default_factory=dict)
-    callable: set[str] = field(default_factory=set)
-    guardrails: list[Guardrail] = field(default_factory=list)
-    commands: CommandPolicy | None = None
-
-    def check_new(self, name: str) -> None:
-        """Make sure that an agent or a back end can be registered under a name.
-
-        Raises:
-            UsageError: it cannot be a name, or is taken.
-        """
-        check_id(name)
-        if name == "hybrid":
-            raise UsageError("`hybrid` is the name of a way of working, not of an agent.", code="usage.agent")
-        if name in self.agents or name in self.providers:
-            raise UsageError(f"There is already an agent {name!r}.", "Give it another name.", code="usage.agent")
-
-
-def first_policy(settings: Settings) -> CommandPolicy:
-    """The command policy to begin with: what is configured, else looking around, else (in production) nothing."""
-    lists = settings.commands
-    if lists.allowed is None and lists.forbidden is None and lists.require_approval is None:
-        return CommandPolicy() if settings.profile in PRODUCTION else LOOK_AROUND
-    return CommandPolicy(
-        allowed=list(lists.allowed or ()),
-        forbidden=list(lists.forbidden or ()),
-        require_approval=list(lists.require_approval or ()),
-    )
-
-
-def protected_paths(settings: Settings) -> list[Path]:
-    """What no agent may read or write through the files tools: the store, the settings file, files with API keys."""
-    home = settings.home
-    # Where agents work in the home folder or below it, not all of that can be out of bounds.
-    shared = settings.workspace.resolve().is_relative_to(home.resolve())
-    store = [home / name for name in _STORED] if shared else [home]
-    return [*store, *([settings.file] if settings.file else []), *settings.key_files]
-
-
-def open_journal(settings: Settings, clock: Clock | None = None) -> SqliteJournal:
-    """Open the embedded store of a home folder.
+def open_journal(
+    settings: Settings, clock: Clock | None = None, veil: Veil = NO_VEIL, audit: AuditTrail | None = None
+) -> SqliteJournal:
+    """Open the embedded store of a home folder; what the veil knows is never written to it, and all else is audited.
 
     Raises:
         StoreFailed: it cannot be opened or written, or is not ours.
     """
-    return SqliteJournal(settings.home / STORE, now=(clock or SystemClock()).now)
+    now = (clock or SystemClock()).now
+    if audit is None:
+        return SqliteJournal(settings.home / STORE, now=now, veil=veil)
+    journal = SqliteJournal(settings.home / STORE, now=now, veil=veil, auditor=audit.maker)
+    audit.attach(journal)
+    return journal
 
 
 class House:
@@ -117,6 +63,8 @@ class House:
         telemetry: Who is told; shared.
         clock: The time.
         random: Numbers between 0 and 1, for jitter.
+        veil: Takes secrets out of what models are sent, what is told and what comes back.
+        on_secret: Told of secrets that come up at work, by value and name, before they are used.
     """
 
     def __init__(
@@ -127,19 +75,27 @@ class House:
         telemetry: Telemetry,
         clock: Clock,
         random: Callable[[], float] | None = None,
+        veil: Veil = NO_VEIL,
+        on_secret: Callable[[str, str], Any] | None = None,
     ) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._providers: dict[str, Provider] = {}
-        self._agents: dict[str, BenchAgent] = {}
-        self._prices = price_table(settings)
-        self._files = files_tools(settings.workspace, protected_paths(settings))
-        registry.callable.update(tool.spec.name for tool in self._files)
+        self.veil = veil
+        prices = price_table(settings)
+        self.staff = Staff(settings, registry, prices, lambda: self.gate.commands, veil, on_secret)
         self.journal = journal
+        self.expires_after = settings.approvals.expires_after
         self.gate = PolicyGate(
             commands=registry.commands,
             guardrails=lambda: registry.guardrails,
             tools=registry.callable,
+            judges=together(
+                registry.audit.voices() if registry.audit is not None else {},
+                voices(registry.access),
+                money_voices(registry, prices, clock.now),
+                {"tool": [judge_markers, partial(mcp_judge, servers=registry.mcp_servers)]},
+            ),
+            policy=registry.policy,
+            databases=registry.databases,
+            max_prompt=settings.limits.max_prompt_length,
         )
         retry = settings.retry
         policy = RetryPolicy(attempts=retry.attempts, base=retry.base, multiplier=retry.multiplier, cap=retry.cap)
@@ -147,116 +103,55 @@ class House:
         self.engine = Engine(
             journal,
             self.gate,
-            {"task": task_flow(self.agent), "hybrid": hybrid_flow(self.agent)},
-            settings=EngineSettings(max_runs=settings.limits.max_runs, retry=policy, **extra),
+            {
+                "task": task_flow(self.agent),
+                "hybrid": hybrid_flow(self.agent),
+                "plan": plan_flow(lambda run: doer_for(registry, self.staff, run)),
+                "decompose": planning_flow(lambda run: planner_for(self.staff, run)),
+            },
+            settings=EngineSettings(
+                max_runs=settings.limits.max_runs, retry=policy, expires_after=self.expires_after, **extra
+            ),
             clock=clock,
             observer=telemetry,
+            veil=veil,
         )
         self.loop = asyncio.get_running_loop()
 
     def agent(self, name: str) -> BenchAgent:
-        """An agent by name.
-
-        Raises:
-            UsageError: code `usage.unknown_agent`, when neither the settings nor this process know it.
-        """
-        found = self._registry.agents.get(name) or self._agents.get(name)
-        if found is None:
-            found = self._agents[name] = self._make(name)
-        return found
+        """An agent by name; see `Staff.agent`."""
+        return self.staff.agent(name)
 
     def provider(self, name: str) -> Provider:
-        """A provider by name, its connections shared by all agents of this loop."""
-        if name not in self._providers:
-            described = self._settings.provider(name)
-            most = min(described.max_connections, self._settings.limits.max_model_calls)
-            self._providers[name] = make_provider(replace(described, max_connections=most))
-        return self._providers[name]
+        """A provider by name; see `Staff.provider`."""
+        return self.staff.provider(name)
+
+    async def carry_on(self, run_id: str, by: str) -> None:
+        """Have a run that a person answered go on here, if nobody else will.
+
+        A process that lives hears the answers for the runs it parked. A run whose agents this process does not know
+        is left to one that does.
+
+        Args:
+            run_id: The run.
+            by: Who answered.
+        """
+        (row,) = await self.journal.runs(Query(run_id=run_id, limit=1))
+        if row.driven or (row.parker_alive and row.parked_by != self.journal.owner):
+            return
+        run = await self.engine.load(run_id)
+        try:
+            for name in run.routed.candidates if run.routed else ():
+                self.agent(name)
+            await self.engine.resume(run_id, by=by)
+        except (UsageError, Conflict):
+            return
 
     def forget_agents(self) -> None:
         """Make the agents anew on their next use, because there are other tools now."""
-        self._agents.clear()
+        self.staff.forget_agents()
 
     async def close(self, grace: float) -> None:
         """Stop the engine, then close the connections."""
         await self.engine.close(grace)
-        for provider in self._providers.values():
-            await provider.close()
-        self._providers.clear()
-        self._agents.clear()
-
-    def _make(self, name: str) -> BenchAgent:
-        registered = self._registry.providers.get(name)
-        if registered is not None:
-            provider, model = registered
-            described = AgentSettings(provider=provider.name, model=model, tools=("shell", "files"))
-            return self._model_agent(name, provider, model, described)
-        configured = self._settings.agents.get(name)
-        if configured is None:
-            known = ", ".join(sorted({*self._settings.agents, *self._registry.agents})) or "none"
-            raise UsageError(
-                f"This process does not know the agent {name!r}.",
-                f"Register it with platform.register_agent({name!r}, ...), then resume. Known: {known}.",
-                code="usage.unknown_agent",
-            )
-        return self._model_agent(name, self.provider(configured.provider), configured.model, configured)
-
-    def _model_agent(self, name: str, provider: Provider, model: str, described: AgentSettings) -> ModelAgent:
-        limits = self._settings.limits
-        return ModelAgent(
-            name,
-            provider,
-            model,
-            instructions=described.instructions,
-            tools=self._tools_of(described.tools),
-            max_turns=described.max_turns or limits.max_turns,
-            max_output_tokens=described.max_output_tokens,
-            temperature=described.temperature,
-            timeout=described.timeout or limits.model_timeout,
-            price=self._prices.micros,
-            tool_timeout=limits.tool_timeout,
-        )
-
-    def _tools_of(self, names: Sequence[str]) -> list[Tool]:
-        """The built-in tools an agent is described with, and everything the program registered."""
-        found: dict[str, Tool] = {}
-        for name in names:
-            for tool in self._built_in(name):
-                found[tool.spec.name] = tool
-        found.update(self._registry.tools)
-        return list(found.values())
-
-    def _built_in(self, name: str) -> Sequence[Tool]:
-        match name:
-            case "shell":
-                return [ShellTool(cwd=self._settings.workspace, timeout=self._settings.limits.tool_timeout or A_DAY)]
-            case "files":
-                return self._files
-            case _ if name in self._registry.tools:
-                return [self._registry.tools[name]]
-            case _:
-                raise UsageError(
-                    f"There is no tool {name!r}.", "Register it with platform.register_tool(...).", code="usage.tool"
-                )
-
-
-def price_table(settings: Settings) -> PriceTable:
-    """The maintained prices, with what the settings say instead."""
-    overrides: Mapping[str, Rates] = {
-        model: Rates(input=price.input, output=price.output, cached_input=price.cached_input)
-        for model, price in settings.prices.items()
-    }
-    return PriceTable(overrides)
-
-
-__all__ = [
-    "BUILT_IN",
-    "PRODUCTION",
-    "STORE",
-    "House",
-    "Registry",
-    "as_agent",
-    "first_policy",
-    "open_journal",
-    "price_table",
-]
+        await self.staff.close()

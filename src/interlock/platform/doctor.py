@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.errors import InterlockError
 from interlock.platform.lookup import open_stored
+from interlock.platform.policing import PRODUCTION, lacks_guardrails, load_policy, policy_path
 from interlock.platform.settings import Settings
 from interlock.stores.journal import Query
 from interlock.stores.sqlite import SqliteJournal
+from interlock.tools.sandbox import strength
 
 if TYPE_CHECKING:
     from interlock.platform.assembly import House
@@ -120,6 +122,49 @@ def check_keys(settings: Settings) -> list[Check]:
     return found
 
 
+def check_sandbox(settings: Settings) -> Check:
+    """Which walls commands get on this machine, and why not stronger ones. Tries them, the first time."""
+    wanted = settings.sandbox.level
+    level, missing = strength(wanted)
+    lacks = f"; not to be had: {'; '.join(missing)}" if missing else ""
+    do = "Use Linux 6.2 or later, or install bubblewrap."
+    if level == "off":
+        says = "Commands run without a sandbox, since the settings say so."
+        return Check(name="sandbox", state="warning", says=says, do="Set `sandbox.level` to `auto`.")
+    if level == "none":
+        state: State = "warning" if wanted == "auto" else "failed"
+        says = f"There is no sandbox, so only commands that look are run{lacks}."
+        return Check(name="sandbox", state=state, says=says, do=do, code="sandbox.unavailable")
+    if level == "seccomp":
+        says = f"Commands run in the sandbox `seccomp`, which leaves them the files of this user{lacks}."
+        return Check(name="sandbox", state="warning", says=says, do=do)
+    return Check(name="sandbox", state="ok", says=f"Commands run in the sandbox `{level}`{lacks}.")
+
+
+def check_policy(settings: Settings) -> list[Check]:
+    """Whether the policy file is good, and whether work is taken without a guardrail of its own."""
+    try:
+        policy = load_policy(settings)
+    except InterlockError as error:
+        return [Check(name="policy", state="failed", says=error.says, do=error.do, code=error.code)]
+    if policy.path is None:
+        says = f"There is no policy file; it would be {policy_path(settings)}."
+        found = [Check(name="policy", state="ok", says=says)]
+    else:
+        state: State = "warning" if policy.warnings else "ok"
+        says = f"{policy.path.name} holds {policy.rules} rules, and all their examples hold."
+        do = " ".join(f"{warning}." for warning in policy.warnings[:3])
+        found = [Check(name="policy", state=state, says=says, do=do)]
+    if not policy.guardrails and settings.profile in PRODUCTION:
+        if lacks_guardrails(settings, ()):
+            says = "The policy file has no guardrail; a program that adds none is refused in this profile."
+            do = "Write a [[guardrail]] into policy.toml, or add one in the program with add_guardrail."
+        else:
+            says, do = "Work is taken without any guardrail, since the settings allow it.", "See `guardrails.required`."
+        found.append(Check(name="guardrails", state="warning", says=says, do=do))
+    return found
+
+
 async def check_providers(settings: Settings, house: House) -> list[Check]:
     """Whether the providers that can be used answer; asks for the list of models, which costs nothing."""
     names = [name for name, found in settings.providers.items() if name in settings.keys or not found.key_env]
@@ -149,11 +194,12 @@ async def health_report(
     """
     store = await check_store(open_journal)
     keys = check_keys(settings)
+    sandbox = await asyncio.to_thread(check_sandbox, settings)
     deep = await check_providers(settings, house()) if house is not None and store.state == "ok" else []
-    checks = [store, *keys, *deep]
+    checks = [store, sandbox, *keys, *deep]
     if store.state == "failed" or (deep and all(check.state == "failed" for check in deep)):
         status = "unhealthy"
-    elif not any(check.state == "ok" for check in keys) or any(check.state == "failed" for check in deep):
+    elif not any(check.state == "ok" for check in keys) or any(check.state == "failed" for check in (sandbox, *deep)):
         status = "degraded"
     else:
         status = "healthy"

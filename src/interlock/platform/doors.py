@@ -1,13 +1,15 @@
-"""The synchronous doors to one default platform: `configure` and `run`."""
+"""The synchronous doors to one default platform: `configure`, `run`, `decompose` and `execute`."""
 
 from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from interlock.platform.platform import Platform
 from interlock.platform.result import TaskResult
+from interlock.records.plan import Plan, StepResult
 from interlock.records.task import Task
 
 
@@ -60,6 +62,11 @@ def configure(**settings: Any) -> None:
     _default.configure(**settings)
 
 
+def default_platform() -> Platform:
+    """The platform that the synchronous doors use, made on first use from what `configure` said."""
+    return _default.platform()
+
+
 def run(task: Task | str, run_id: str | None = None, user: str | None = None) -> TaskResult:
     """Run a task on the default platform and return its result. Also works inside a running event loop.
 
@@ -72,3 +79,53 @@ def run(task: Task | str, run_id: str | None = None, user: str | None = None) ->
         UsageError, Conflict, StoreFailed: as `Platform.run`.
     """
     return _default.platform().run_sync(task, run_id=run_id, user=user)
+
+
+def decompose(
+    task: str,
+    *,
+    tools: Sequence[Any] | None = None,
+    model: str | None = None,
+    max_steps: int = 50,
+    temperature: float = 0.2,
+) -> Plan:
+    """Take a task apart into a plan on the default platform. Also works inside a running event loop.
+
+    Args:
+        task: What is to be done.
+        tools: What its steps may use.
+        model: The model that plans.
+        max_steps: Steps at most; there is always a bound.
+        temperature: The model's sampling temperature.
+
+    Raises:
+        DecompositionError, AuthenticationError, UsageError: as `Platform.decompose`.
+    """
+    return _default.platform().decompose_sync(
+        task, tools=tools, model=model, max_steps=max_steps, temperature=temperature
+    )
+
+
+def execute(
+    plan: Plan,
+    run_id: str | None = None,
+    resume: bool = False,
+    max_concurrent: int = 3,
+    tools: Sequence[Any] | None = None,
+) -> list[StepResult]:
+    """Carry a plan out on the default platform, each step once. Also works inside a running event loop.
+
+    Args:
+        plan: The plan.
+        run_id: Your own id for the run, under which it can be resumed.
+        resume: Go on with that run: what is done stays done, what failed is tried again.
+        max_concurrent: Steps at the same time, at most.
+        tools: What the steps' `tool` names refer to, beside the plan's own.
+
+    Returns:
+        One result for every step; a failed step is returned, not raised.
+
+    Raises:
+        UsageError, Conflict: as `Platform.execute`.
+    """
+    return _default.platform().execute_sync(plan, run_id, resume, max_concurrent=max_concurrent, tools=tools)

@@ -9,8 +9,11 @@ from typing import Any
 
 import msgspec
 
+from interlock.governance.redaction import Redactor
+from interlock.platform.redacting import LiveTexts
 from interlock.platform.result import TaskResult
-from interlock.records.fact import Recorded
+from interlock.records.fact import Recorded, StepFailed, StepFinished
+from interlock.records.veil import NO_VEIL, Veil
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +42,9 @@ class Event:
         return found if self.result is None else {**found, "result": self.result.to_dict()}
 
 
-def event_of(record: Recorded) -> Event:
-    """A durable fact as an event."""
-    data = msgspec.to_builtins(record.fact)
+def event_of(record: Recorded, veil: Veil = NO_VEIL) -> Event:
+    """A durable fact as an event, with what the store hides hidden."""
+    data = veil.known(msgspec.to_builtins(record.fact))
     return Event(kind=record.fact.kind, run_id=record.run_id, at=record.at, seq=record.seq, data=data)
 
 
@@ -49,6 +52,7 @@ async def events_until(
     run_id: str,
     listen: Callable[[Callable[[str, Any], None]], Callable[[], None]],
     result: Callable[[], Any],
+    redactor: Redactor,
 ) -> AsyncIterator[Event]:
     """Pass on a run's events as they come, and last the result.
 
@@ -56,15 +60,35 @@ async def events_until(
         run_id: The run.
         listen: Registers a listener and returns what ends it.
         result: Starts the wait for the run's result; awaited beside the events.
+        redactor: Takes secrets out of them, also out of a text that arrives in pieces.
     """
     queue: asyncio.Queue[Event | None] = asyncio.Queue()
+    texts = LiveTexts(redactor)
+
+    def say_rest(path: str | None) -> None:
+        for of, attempt, rest in texts.close(path):
+            queue.put_nowait(Event(kind="text", run_id=run_id, data={"path": of, "text": rest, "attempt": attempt}))
 
     def hear(kind: str, what: Any) -> None:
-        queue.put_nowait(event_of(what) if kind == "fact" else Event(kind=kind, run_id=run_id, data=what))
+        if kind == "fact":
+            if isinstance(what.fact, StepFinished | StepFailed):
+                say_rest(what.fact.path)
+            queue.put_nowait(event_of(what, redactor))
+        elif kind == "text":
+            safe = texts.feed(what["path"], what.get("attempt", 1), what["text"])
+            if safe:
+                queue.put_nowait(Event(kind=kind, run_id=run_id, data={**what, "text": safe}))
+        else:
+            queue.put_nowait(Event(kind=kind, run_id=run_id, data=redactor.credentials(what)))
 
     end = listen(hear)
     waiting = asyncio.ensure_future(result())
-    waiting.add_done_callback(lambda _: queue.put_nowait(None))
+
+    def end_of_events(_: object) -> None:
+        say_rest(None)
+        queue.put_nowait(None)
+
+    waiting.add_done_callback(end_of_events)
     try:
         while (event := await queue.get()) is not None:
             yield event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from os import PathLike
 from types import TracebackType
@@ -12,30 +12,31 @@ from typing import Any, TypeVar
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.drive import End
 from interlock.errors import Conflict, UsageError
-from interlock.platform.admission import Admission, admit, same_work
-from interlock.platform.assembly import House, Registry, first_policy, open_journal
-from interlock.platform.doctor import health_report
+from interlock.platform.admission import Admission, FlowName, admit, same_work
+from interlock.platform.assembly import House, open_journal
 from interlock.platform.events import Event, events_until
 from interlock.platform.forks import Opener
 from interlock.platform.handle import Handle
-from interlock.platform.lookup import find_run
-from interlock.platform.metrics import WINDOW, history_line, metrics
+from interlock.platform.planning import Planning
 from interlock.platform.portal import Portal, in_private_loop
+from interlock.platform.redacting import redactor_for
+from interlock.platform.registry import first_registry
 from interlock.platform.result import TaskResult, result_of
 from interlock.platform.routing import Route, route
+from interlock.platform.safeguards import safeguard
 from interlock.platform.settings import Settings, load, settings_from_configure
 from interlock.platform.signals import close_on_signals
 from interlock.platform.telemetry import Telemetry
+from interlock.platform.time_travel import TimeTravel
+from interlock.platform.views import Views
 from interlock.platform.workshop import Workshop
-from interlock.records.run import Run
 from interlock.records.task import Task, TaskStatus
-from interlock.stores.journal import Query, RunRow
 from interlock.stores.sqlite import SqliteJournal
 
 T = TypeVar("T")
 
 
-class Platform(Workshop):
+class Platform(Workshop, Planning, Views, TimeTravel):
     """Takes tasks for AI agents and runs them so that they can be trusted: durable, governed, explained.
 
     Use it as `async with Platform() as platform: ...`, or bare: it starts on first use and is closed by `close()`.
@@ -67,12 +68,15 @@ class Platform(Workshop):
         )
         self._settings = load(**given)
         self._clock = clock or SystemClock()
-        self._registry = Registry(commands=first_policy(self._settings))
-        self._telemetry = Telemetry(self._settings.log)
+        self._registry = first_registry(self._settings)
+        self._redactor = redactor_for(self._settings)
+        safeguard(self._registry, self._settings, self._clock, self._redactor)
+        self._telemetry = Telemetry(self._settings.log, self._redactor)
         self._journal: SqliteJournal | None = None
         self._houses: dict[asyncio.AbstractEventLoop, House] = {}
         self._portal: Portal | None = None
         self._opener = Opener()
+        self._forks: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Platform(home={str(self._settings.home)!r}, profile={self._settings.profile!r})"
@@ -125,10 +129,7 @@ class Platform(Workshop):
 
     async def submit(self, task: Task | str, run_id: str | None = None, user: str | None = None) -> Handle:
         """Accept a task and return at once; from then on it is durable. See `run` for ids and errors."""
-        admission = self._admission(_as_task(task), run_id, user)
-        house = self._house()
-        run = await admit(house, admission, now=self._clock.now())
-        return Handle(self, run)
+        return await self._submit(self._admission(_as_task(task), run_id, user))
 
     async def stream(
         self, task: Task | str, run_id: str | None = None, user: str | None = None
@@ -140,7 +141,7 @@ class Platform(Workshop):
         def listen(listener: Callable[[str, Any], None]) -> Callable[[], None]:
             return house.engine.listen(admission.run_id, listener)
 
-        async for event in events_until(admission.run_id, listen, lambda: self._run(admission)):
+        async for event in events_until(admission.run_id, listen, lambda: self._run(admission), self._redactor):
             yield event
 
     async def resume(self, run_id: str, *, in_doubt: str | None = None, by: str = "") -> TaskResult:
@@ -159,6 +160,7 @@ class Platform(Workshop):
         """
         if in_doubt not in (None, "repeat", "skip"):
             raise UsageError(f"in_doubt is 'repeat' or 'skip', not {in_doubt!r}.", code="usage.in_doubt")
+        self._check_guardrails()
         house = self._house()
         run_id = await self.find(run_id)
         run = await house.engine.load(run_id)
@@ -168,6 +170,10 @@ class Platform(Workshop):
             house.agent(name)
         await house.engine.resume(run_id, by=by or "someone")
         return result_of(run, await house.engine.wait(run_id))
+
+    async def _submit(self, admission: Admission) -> Handle:
+        run = await admit(self._house(), admission, now=self._clock.now())
+        return Handle(self, run)
 
     async def _run(self, admission: Admission) -> TaskResult:
         house = self._house()
@@ -199,72 +205,11 @@ class Platform(Workshop):
         """
         await self._house().engine.pause(await self.find(run_id), by=by or "someone")
 
-    # What is known.
-
-    async def find(self, run_id: str) -> str:
-        """The full id of a run, from it or a unique beginning of at least 6 characters.
-
-        Raises:
-            NotFound: there is none.
-            UsageError: there are several; the message lists them.
-        """
-        return await find_run(self._open(), run_id)
-
-    async def show(self, run_id: str) -> Run:
-        """A run as its facts tell it, with all its steps.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        return await self._house().engine.load(await self.find(run_id))
-
-    async def runs(self, query: Query | None = None) -> list[RunRow]:
-        """Runs, newest first."""
-        return await self._open().runs(query or Query())
-
-    async def watch(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
-        """A run's facts from the first one on and as they come, whoever drives it; ends with the run.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        from interlock.platform.watching import watch_run
-
-        async for event in watch_run(self._open(), await self.find(run_id), after):
-            yield event
-
-    def get_metrics(self) -> dict[str, Any]:
-        """Figures over the newest runs; see `metrics.metrics` for the keys. All are there from the start."""
-        return metrics(self._rows(Query(limit=WINDOW)))
-
-    def get_task_history(self, limit: int = 100, status: TaskStatus | str | None = None) -> list[dict[str, Any]]:
-        """The newest runs as dictionaries: id, run_id, status, execution_time (seconds), cost, platform, error ...
-
-        Raises:
-            UsageError: there is no such status, or the limit is below 1.
-        """
-        if limit < 1:
-            raise UsageError(f"limit must be 1 or more, not {limit}.", code="usage.limit")
-        try:
-            wanted = () if status is None else (TaskStatus(status),)
-        except ValueError:
-            known = ", ".join(s.value for s in TaskStatus)
-            raise UsageError(f"{status!r} is no status.", f"Use one of: {known}.", code="usage.status") from None
-        now = self._clock.now()
-        return [history_line(row, now) for row in self._rows(Query(limit=limit, status=wanted))]
-
-    async def health(self, *, deep: bool = False) -> dict[str, Any]:
-        """Whether work can be taken: `{"status": "healthy" | "degraded" | "unhealthy", "checks": {...}}`.
-
-        Args:
-            deep: Also reach out to the providers. Never makes a paid call.
-        """
-        return await health_report(self._settings, self._open, self._house if deep else None)
-
     # Life.
 
     async def recover(self) -> list[str]:
         """Take up all runs whose process died, and say which."""
+        self._check_guardrails()
         return await self._house().engine.recover()
 
     async def close(self, grace: float | None = None) -> None:
@@ -324,17 +269,15 @@ class Platform(Workshop):
             for old in [other for other in self._houses if other.is_closed()]:
                 for claim in self._houses.pop(old).engine.claims():  # nobody drives there any more
                     self._open().release(claim)
-            house = House(self._settings, self._registry, self._open(), self._telemetry, self._clock)
+            parts = self._settings, self._registry, self._open(), self._telemetry, self._clock
+            house = House(*parts, veil=self._redactor, on_secret=self._redactor.register)
             self._houses[loop] = house
         return house
-
-    def _open_houses(self) -> Iterable[House]:
-        return self._houses.values()
 
     def _open(self) -> SqliteJournal:
         self._opener.check(self._journal, self._portal)
         if self._journal is None:
-            self._journal = open_journal(self._settings, self._clock)
+            self._journal = open_journal(self._settings, self._clock, self._redactor, self._registry.audit)
         return self._journal
 
     def _sync(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -343,20 +286,18 @@ class Platform(Workshop):
             self._portal = Portal()
         return self._portal.call(work)
 
-    def _rows(self, query: Query) -> list[RunRow]:
-        journal = self._open()
-        return in_private_loop(lambda: journal.runs(query))
-
-    def _admission(self, task: Task, run_id: str | None, user: str | None) -> Admission:
+    def _admission(self, task: Task, run_id: str | None, user: str | None, flow: FlowName | None = None) -> Admission:
+        self._check_guardrails()
         if not task.description.strip():
             raise UsageError("The task has no description.", "Say what is to be done.", code="usage.empty_task")
         limit = self._settings.limits.run_timeout
         if user is not None or (task.timeout is None and limit is not None):
             task = replace(task, user=user or task.user, timeout=task.timeout or limit)
+        task = self.access.placed(task)
         with self._telemetry.span("route", "routing") as span:
             decided = self._route(task, pure=False)
             span.set(platform=decided.platform)
-        return Admission.of(task, run_id, decided, self._available, list(self._capabilities()), self._settings)
+        return Admission.of(task, run_id, decided, self._available, list(self._capabilities()), self._settings, flow)
 
     def _route(self, task: Task, *, pure: bool) -> Route:
         return route(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interlock.engine.drive import End
-from interlock.records.fact import RunFinished, RunRouted, RunWaiting
+from interlock.records.fact import Failure, RunFinished, RunRouted, RunWaiting
 from interlock.records.money import micros_to_text, micros_to_usd
 from interlock.records.run import Run
 from interlock.records.task import TaskStatus
@@ -23,7 +23,7 @@ class TaskResult(dict[str, Any]):
         task_id: The task.
         status: Where it stands: usually completed, failed, blocked, cancelled or awaiting_approval.
         output: The answer; None unless there is one.
-        error: One sentence with its code, or None.
+        error: One sentence with its code, or None; exactly its message where a guardrail refused.
         error_code: The stable code of the error, or None.
         hint: The next step after an error, or None.
         retryable: Whether doing the same again may succeed.
@@ -105,7 +105,7 @@ def _finished(run: Run, finished: RunFinished) -> TaskResult:
         **_start(run),
         status=TaskStatus(finished.status),
         output=finished.output,
-        error=f"{failure.code}: {failure.says}" if failure else None,
+        error=_told(failure) if failure else None,
         error_code=failure.code if failure else None,
         hint=failure.do if failure else None,
         retryable=failure.retryable if failure else False,
@@ -118,6 +118,11 @@ def _finished(run: Run, finished: RunFinished) -> TaskResult:
         guardrail=finished.guardrail,
         approval_id=None,
     )
+
+
+def _told(failure: Failure) -> str:
+    """A failure in one line; a guardrail speaks in its own words."""
+    return failure.says if failure.code.startswith("guardrail.") else f"{failure.code}: {failure.says}"
 
 
 def _waiting(run: Run, waiting: RunWaiting) -> TaskResult:

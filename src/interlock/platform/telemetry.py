@@ -8,14 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from interlock.engine.observer import Silence, SpanHandle
 from interlock.errors import InterlockError, StoreFailed
-from interlock.platform.settings.keys import masked
+from interlock.governance.redaction import Redactor
 from interlock.platform.settings.sections import LogSettings
 from interlock.platform.tracing import Destination, Tracing
 from interlock.records.fact import (
+    ApprovalUsed,
     CancelAsked,
     Fact,
     GateAnswered,
@@ -32,9 +34,12 @@ from interlock.records.fact import (
     RunWaiting,
     StepFailed,
     StepFinished,
+    StepInherited,
     StepStarted,
 )
+from interlock.records.masking import without_keys
 from interlock.records.money import micros_to_text
+from interlock.records.unexpected import MARK
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -43,6 +48,8 @@ LOGGER = "interlock"
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _SILENCE = Silence()
 _LONGEST = {"detail": 20_000}
+#: Fields that this house fills with ids and words of its own.
+_IDS = frozenset({"run", "code", "status", "effect", "act", "what", "level", "driver", "question", "about"})
 
 
 class Telemetry:
@@ -53,11 +60,14 @@ class Telemetry:
 
     Args:
         log: From which level on, and in which form.
+        redactor: Takes secrets and personal data out of whatever is told.
     """
 
-    def __init__(self, log: LogSettings | None = None) -> None:
+    def __init__(self, log: LogSettings | None = None, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor or Redactor(key=token_bytes(32))
         self._logger = logging.getLogger(LOGGER)
         self._events: Any = None
+        self._explained: InterlockError | None = None
         self._tracing: Tracing | None = None
         attach(self._logger, log or LogSettings())
 
@@ -77,9 +87,11 @@ class Telemetry:
 
     def trouble(self, run_id: str, path: str, error: InterlockError) -> None:
         """Log the internal part of an error, for whoever looks for its cause."""
-        level = logging.ERROR if isinstance(error, StoreFailed) else DEBUG
-        if self._logger.isEnabledFor(level):
-            detail = masked(error.detail)
+        unexpected = isinstance(error, StoreFailed) or error.detail.startswith(MARK)
+        level = logging.ERROR if unexpected else DEBUG
+        again, self._explained = error is self._explained, error  # a step's error may be the run's too
+        if not again and self._logger.isEnabledFor(level):
+            detail = without_keys(error.detail)
             self._write(level, "error.explained", {"run": run_id, "step": path, "code": error.code, "detail": detail})
 
     def event(self, level: int, name: str, **fields: Any) -> None:
@@ -116,7 +128,7 @@ class Telemetry:
         Raises:
             SettingsError: the destination is not known, or a package is missing.
         """
-        tracing = self._tracing or Tracing()
+        tracing = self._tracing or Tracing(self._redactor.redact_json)
         if not tracing.add(destination, api_key, environ):
             self.event(WARNING, "tracing.kept_local", destination="logfire", reason="no key", variable="LOGFIRE_TOKEN")
         self._tracing = tracing
@@ -134,7 +146,14 @@ class Telemetry:
     def _write(self, level: int, name: str, fields: Mapping[str, Any]) -> None:
         if self._events is None:
             self._events = _events(self._logger)
-        self._events.log(level, name, **fields)
+        self._events.log(level, name, **{key: self._told(key, value) for key, value in fields.items()})
+
+    def _told(self, name: str, value: Any) -> Any:
+        """A field as a line may carry it. Ids are ours, and nothing is found in them; their form is no phone number."""
+        if not isinstance(value, str) or name in _IDS:
+            return value
+        # So much that nothing can be cut in half: what is cut is what is already clean.
+        return self._redactor.redact(value[: 2 * _LONGEST.get(name, 1000)])
 
 
 # --- Facts as events ----------------------------------------------------------------------------------------------
@@ -147,6 +166,7 @@ _LEVELS: Mapping[type[Fact], int] = {
     RunFinished: INFO,
     QuestionAsked: INFO,
     QuestionAnswered: INFO,
+    ApprovalUsed: INFO,
     CancelAsked: INFO,
     PauseAsked: INFO,
     ResumeAsked: INFO,
@@ -154,6 +174,7 @@ _LEVELS: Mapping[type[Fact], int] = {
     StepStarted: DEBUG,
     StepFinished: DEBUG,
     StepFailed: INFO,
+    StepInherited: DEBUG,
     Noted: INFO,
 }
 
@@ -166,6 +187,7 @@ _TOLD: Mapping[type[Fact], Mapping[str, str]] = {
     RunFinished: {"status": "status", "agent": "agent", "seconds": "seconds", "guardrail": "guardrail"},
     QuestionAsked: {"step": "path", "question": "question_id", "about": "about", "approver": "approver"},
     QuestionAnswered: {"question": "question_id", "answer": "answer", "by": "by"},
+    ApprovalUsed: {"step": "path", "question": "question_id", "attempt": "attempt"},
     CancelAsked: {"by": "by"},
     PauseAsked: {"by": "by"},
     ResumeAsked: {"by": "by", "retry": "retry"},
@@ -173,6 +195,7 @@ _TOLD: Mapping[type[Fact], Mapping[str, str]] = {
     StepStarted: {"step": "path", "what": "what", "name": "name", "attempt": "attempt"},
     StepFinished: {"step": "path", "attempt": "attempt", "seconds": "seconds"},
     StepFailed: {"step": "path", "attempt": "attempt", "seconds": "seconds", "again_at": "again_at"},
+    StepInherited: {"step": "path", "what": "what", "name": "name", "parent": "parent"},
     Noted: {"step": "path", "code": "code"},
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -64,19 +64,22 @@ _USAGE = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_t
 _LONGEST = 256
 _RECENT = 1000
 _SILENCE = Silence()
+#: Takes secrets and personal data out of a list of values.
+Hide = Callable[[list[Any]], list[Any]]
 _LOGFIRE = {"us": "https://logfire-us.pydantic.info", "eu": "https://logfire-eu.pydantic.info"}
 
 
 class _LiveSpan:
-    __slots__ = ("_span", "failed")
+    __slots__ = ("_hide", "_span", "failed")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, hide: Hide) -> None:
         self._span = span
+        self._hide = hide
         self.failed = False
 
     def set(self, **attributes: Any) -> None:
         """Add what became known."""
-        self._span.set_attributes(_told(attributes))
+        self._span.set_attributes(_told(attributes, self._hide))
 
     def fail(self, code: str) -> None:
         """Mark the work as failed."""
@@ -112,11 +115,15 @@ class Tracing:
     """Spans with a tracer provider of our own: the application's global one is neither used nor replaced, but a
     span of the application that is open becomes the parent of ours.
 
+    Args:
+        hide: Takes secrets out of the values of attributes and the names of spans.
+
     Raises:
         SettingsError: OpenTelemetry's SDK is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Hide = list) -> None:
+        self._hide = hide
         self._provider: TracerProvider = _new_provider()
         self._tracer: Tracer = self._provider.get_tracer("interlock")
         self._recent = Recent()
@@ -169,18 +176,18 @@ class Tracing:
         from opentelemetry.trace import SpanKind
 
         operation, word = _OPERATIONS.get(kind, (kind, ""))
-        told = _told({**attributes, word: name})
+        told = _told({**attributes, word: name}, self._hide)
         if word:
             told["gen_ai.operation.name"] = operation
         with self._tracer.start_as_current_span(
-            f"{operation} {_value(name)}",
+            f"{operation} {_value(self._hide([name])[0])}",
             kind=SpanKind.CLIENT if kind == "model" else SpanKind.INTERNAL,
             attributes=told,
             # The message of an error may hold what no trace should: only its code is told.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            live = _LiveSpan(span)
+            live = _LiveSpan(span, self._hide)
             try:
                 yield live
             except BaseException as error:
@@ -199,14 +206,18 @@ class Tracing:
             self._provider.shutdown()
 
 
-def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _told(attributes: Mapping[str, Any], hide: Hide) -> dict[str, Any]:
     usage = attributes.get("usage")
     if isinstance(usage, Usage):
         attributes = {**attributes, **{word: getattr(usage, word) for word in _USAGE}}
+    told = {word: value for word, value in attributes.items() if word in ATTRIBUTES and value is not None}
+    # Hidden before they are cut: half a secret has no look.
+    hidden = hide(
+        [value if isinstance(value, bool | int | float | list | tuple) else str(value) for value in told.values()]
+    )
     return {
         ATTRIBUTES[word]: [_value(value)] if word == "stop" else _value(value)
-        for word, value in attributes.items()
-        if word in ATTRIBUTES and value is not None
+        for word, value in zip(told, hidden, strict=True)
     }
 
 

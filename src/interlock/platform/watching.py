@@ -10,6 +10,25 @@ from interlock.platform.result import result_of
 from interlock.records.run import Run, fold_one
 from interlock.stores.journal import Journal
 
+#: Facts that are read at once.
+PAGE = 500
+
+
+async def replay_run(journal: Journal, run_id: str) -> AsyncIterator[Event]:
+    """A run's facts as far as they go, without waiting for more; the last event carries the result once it has ended.
+
+    Args:
+        journal: Where facts rest; only read.
+        run_id: The run's full id.
+    """
+    run = Run(run_id=run_id)
+    while page := await journal.read(run_id, after=run.seq, limit=PAGE):
+        for record in page:
+            fold_one(run, record)
+            yield event_of(record)
+    if run.status.is_final:
+        yield _last(run)
+
 
 async def watch_run(journal: Journal, run_id: str, after: int) -> AsyncIterator[Event]:
     """A run's facts with `seq` above `after`, then new ones; the last event carries the result once it has ended.
@@ -22,8 +41,12 @@ async def watch_run(journal: Journal, run_id: str, after: int) -> AsyncIterator[
         if record.seq > after:
             yield event_of(record)
         if run.status.is_final:
-            end = end_of(run)
-            assert end is not None
-            found = result_of(run, end)
-            yield Event(kind="result", run_id=run_id, data={"status": found.status.value}, result=found)
+            yield _last(run)
             return
+
+
+def _last(run: Run) -> Event:
+    end = end_of(run)
+    assert end is not None
+    found = result_of(run, end)
+    return Event(kind="result", run_id=run.run_id, data={"status": found.status.value}, result=found)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from interlock.records.money import NOTHING_USED, Usage
 
-#: What a step does: it asks a model, uses a tool, calls a function or an agent, or waits.
-StepKind = Literal["model", "tool", "function", "agent", "timer"]
+#: What a step does: it asks a model, uses a tool, calls a function or an agent, holds other steps, or waits.
+StepKind = Literal["model", "tool", "function", "agent", "step", "timer"]
 FinalStatus = Literal["completed", "failed", "blocked", "cancelled"]
 WaitReason = Literal["timer", "person", "paused", "shutdown", "child"]
 
@@ -56,7 +56,7 @@ class RunRouted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateAnswered:
-    """A gate judged an act."""
+    """A gate judged an act. Of what was not allowed, `parts` are all answers and `tried` is what was to be done."""
 
     kind: ClassVar[str] = "gate.answered"
     path: str
@@ -67,6 +67,8 @@ class GateAnswered:
     reason: str = ""
     place: str = ""
     approver: str | None = None
+    parts: list[dict[str, str]] = field(default_factory=list)
+    tried: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
-    """The intent: this is about to be done, under this idempotency key."""
+    """The intent: this is about to be done, under this idempotency key; `hold_micros` is reserved for it."""
 
     kind: ClassVar[str] = "step.started"
     path: str
@@ -90,11 +92,12 @@ class StepStarted:
     key: str
     repeatable: bool
     input: Any = None
+    hold_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished:
-    """The outcome: it was done, and this came back. Never done again."""
+    """The outcome: it was done, and this came back. Never done again. `agent` and `model` say what was paid for."""
 
     kind: ClassVar[str] = "step.finished"
     path: str
@@ -103,6 +106,8 @@ class StepFinished:
     seconds: float
     usage: Usage = NOTHING_USED
     cost_micros: int | None = 0
+    agent: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +122,31 @@ class StepFailed:
     again_at: float | None = None
     usage: Usage = NOTHING_USED
     cost_micros: int | None = 0
+    agent: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepInherited:
+    """What came of a step in the run this one was forked from; it counts as done here and cost nothing here.
+
+    `failure` is set where it had failed and the work went on from that. Approvals are never inherited.
+    """
+
+    kind: ClassVar[str] = "step.inherited"
+    parent: str
+    path: str
+    what: StepKind
+    name: str
+    input: Any = None
+    output: Any = None
+    failure: Failure | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionAsked:
-    """A person must answer before this step can go on."""
+    """A person must answer before this step can go on. `asks` is exactly what is shown, `digest` its SHA-256."""
 
     kind: ClassVar[str] = "question.asked"
     path: str
@@ -129,17 +154,35 @@ class QuestionAsked:
     about: Literal["approval", "in_doubt"]
     says: str
     approver: str | None = None
+    asks: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    quorum: int = 1
+    expires_at: float | None = None
+    grants: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionAnswered:
-    """A person answered. The first answer wins."""
+    """A person answered, having seen what has this `digest`. The first answer wins."""
 
     kind: ClassVar[str] = "question.answered"
     question_id: str
     answer: Literal["allow", "deny", "repeat", "skip"]
     by: str
     reason: str = ""
+    digest: str = ""
+    scope: Literal["once", "run"] = "once"
+    edited: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalUsed:
+    """A step begins on a person's approval; written together with its intent, and never taken back."""
+
+    kind: ClassVar[str] = "approval.used"
+    question_id: str
+    path: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,8 +257,10 @@ Fact: TypeAlias = (
     | StepStarted
     | StepFinished
     | StepFailed
+    | StepInherited
     | QuestionAsked
     | QuestionAnswered
+    | ApprovalUsed
     | RunWaiting
     | CancelAsked
     | PauseAsked
@@ -235,8 +280,10 @@ KINDS: dict[str, type[Fact]] = {
         StepStarted,
         StepFinished,
         StepFailed,
+        StepInherited,
         QuestionAsked,
         QuestionAnswered,
+        ApprovalUsed,
         RunWaiting,
         CancelAsked,
         PauseAsked,

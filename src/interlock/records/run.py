@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_never
 from interlock.errors import StoreFailed
 from interlock.records.fact import (
     FROM_OUTSIDE,
+    ApprovalUsed,
     CancelAsked,
     Fact,
     Failure,
@@ -26,9 +27,12 @@ from interlock.records.fact import (
     RunWaiting,
     StepFailed,
     StepFinished,
+    StepInherited,
     StepStarted,
 )
 from interlock.records.money import NOTHING_USED, Usage, add_micros
+from interlock.records.question import OPEN, QuestionState, question_of, take_answer
+from interlock.records.question import Question as Question
 from interlock.records.task import TaskStatus
 
 S = TaskStatus
@@ -47,6 +51,9 @@ MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
 
 #: Codes of failures after which nobody knows whether the act happened.
 UNKNOWN_OUTCOME = frozenset({"agent.timeout", "agent.connection", "run.cancelled", "step.in_doubt", "step.skipped"})
+
+#: What a run waits for (`RunWaiting.ref`) that was queued at the door because a limit had no room.
+QUEUED = "limit"
 
 StepStatus = Literal["running", "retrying", "finished", "failed"]
 
@@ -103,21 +110,14 @@ class StepRun:
     seconds: float = 0.0
     usage: Usage = NOTHING_USED
     cost_micros: int | None = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class Question:
-    """Something a person was asked, and the first answer."""
-
-    question_id: str
-    path: str
-    about: str
-    says: str
-    asked_at: float
-    approver: str | None = None
-    answer: str | None = None
-    by: str = ""
-    reason: str = ""
+    #: What is reserved for the try that is going on.
+    hold_micros: int = 0
+    #: In which round of the run it was given up; see `Run.rounds`.
+    round: int = 0
+    #: When its newest outcome was written; 0 while there is none.
+    ended_at: float = 0.0
+    #: The run its outcome was taken over from, where it was not done in this one.
+    inherited: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,12 +140,18 @@ class Run:
     finished_at: float | None = None
     driver: str = ""
     starts: int = 0
+    #: How often it had failed and was made to go on.
+    rounds: int = 0
     active_seconds: float = 0.0
     forgiven_seconds: float = 0.0
     gave_up: str = ""
     active_since: float | None = None
     steps: dict[str, StepRun] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
+    approvals_used: dict[str, int] = field(default_factory=dict)
+    let_in: bool = False
+    #: Whether a limit had no room for it at the door, and it was not let in since.
+    queued: bool = False
     gates: list[GateAnswered] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)
     usage: Usage = NOTHING_USED
@@ -158,7 +164,12 @@ class Run:
 
     def open_questions(self) -> list[Question]:
         """What people still have to answer."""
-        return [q for q in self.questions.values() if q.answer is None]
+        return [q for q in self.questions.values() if q.state == "pending"]
+
+    def requesters(self, question: Question) -> tuple[Any, ...]:
+        """Who may not answer a question, because it is asked for them: the user and the agent."""
+        user = self.admitted.task.get("user") if self.admitted is not None else None
+        return (user, question.asks.get("user"), question.asks.get("agent"))
 
 
 def fold(run_id: str, recorded: Iterable[Recorded]) -> Run:
@@ -204,12 +215,17 @@ def _apply(run: Run, fact: Fact, at: float) -> None:
             _apply_course(run, fact, at)
         case StepStarted() | StepFinished() | StepFailed():
             _apply_step(run, fact, at)
-        case QuestionAsked() | QuestionAnswered():
+        case StepInherited():
+            _inherit(run, fact, at)
+        case QuestionAsked() | QuestionAnswered() | ApprovalUsed():
             _apply_question(run, fact, at)
         case CancelAsked() | PauseAsked() | ResumeAsked():
             _apply_wish(run, fact)
         case GateAnswered():
             run.gates.append(fact)
+            run.queued = run.queued and not (fact.act == "task" and fact.effect == "allow")
+            if fact.effect != "approval":  # whatever was asked about this step need not be asked any more
+                _withdraw(run, fact.path)
         case Noted():
             run.notes.append(fact)
         case _:
@@ -230,11 +246,13 @@ def _apply_course(run: Run, fact: RunAdmitted | RunRouted | RunStarted | RunWait
             run.active_since = at
         case RunWaiting():
             run.waiting = fact
+            run.queued = run.queued or fact.ref == QUEUED
             if fact.reason != "timer":  # a retry's pause is part of the work, a person's is not
                 _stop_clock(run, at)
         case RunFinished():
             run.finished, run.finished_at, run.waiting = fact, at, None
             _stop_clock(run, at)
+            _withdraw(run, None)
         case _:
             assert_never(fact)
 
@@ -259,9 +277,11 @@ def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: flo
                 repeatable=fact.repeatable,
                 input=fact.input,
                 started_at=at,
+                hold_micros=fact.hold_micros,
             )
         elif step.status != "finished":
             step.status, step.attempts, step.again_at = "running", fact.attempt, None
+            step.hold_micros = fact.hold_micros
         return
     if step is None:  # refused before it was started: there was no intent, only an outcome
         step = run.steps[fact.path] = StepRun(
@@ -270,6 +290,8 @@ def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: flo
     if step.status == "finished":
         return
     step.seconds += fact.seconds
+    step.hold_micros = 0
+    step.ended_at, step.round = at, run.rounds
     step.usage, run.usage = step.usage + fact.usage, run.usage + fact.usage
     step.cost_micros = add_micros(step.cost_micros, fact.cost_micros)
     run.cost_micros = add_micros(run.cost_micros, fact.cost_micros)
@@ -282,20 +304,54 @@ def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: flo
             run.gave_up = fact.path
 
 
-def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered, at: float) -> None:
-    if isinstance(fact, QuestionAsked):
-        run.questions[fact.question_id] = Question(
-            question_id=fact.question_id,
+def _inherit(run: Run, fact: StepInherited, at: float) -> None:
+    """Take over an outcome; nothing that was done here is ever replaced by one."""
+    if fact.path not in run.steps:
+        run.steps[fact.path] = StepRun(
             path=fact.path,
-            about=fact.about,
-            says=fact.says,
-            asked_at=at,
-            approver=fact.approver,
+            what=fact.what,
+            name=fact.name,
+            status="finished" if fact.failure is None else "failed",
+            attempts=0,
+            key="",
+            repeatable=True,
+            input=fact.input,
+            output=fact.output,
+            failure=fact.failure,
+            started_at=at,
+            ended_at=at,
+            seconds=fact.seconds,
+            inherited=fact.parent,
         )
-        return
-    question = run.questions.get(fact.question_id)
-    if question is not None and question.answer is None:
-        question.answer, question.by, question.reason = fact.answer, fact.by, fact.reason
+
+
+def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered | ApprovalUsed, at: float) -> None:
+    match fact:
+        case QuestionAsked():
+            if fact.about == "approval":
+                _withdraw(run, fact.path, but=fact.digest)
+            run.questions[fact.question_id] = question_of(fact, at)
+        case QuestionAnswered():
+            question = run.questions.get(fact.question_id)
+            if question is not None:
+                take_answer(question, fact, at=at, seq=run.seq, requesters=run.requesters(question))
+        case ApprovalUsed():
+            run.approvals_used[fact.path] = run.approvals_used.get(fact.path, 0) + 1
+            run.let_in = run.let_in or not fact.path
+            used = run.questions.get(fact.question_id)
+            if used is not None and used.state == "allowed":
+                used.state = "used"
+            _withdraw(run, fact.path, ("pending",))
+        case _:
+            assert_never(fact)
+
+
+def _withdraw(run: Run, path: str | None, states: tuple[QuestionState, ...] = OPEN, *, but: str | None = None) -> None:
+    """Take back what was asked about a step (or anywhere), but for questions that show just the same."""
+    for question in run.questions.values() if run.questions else ():
+        here = path is None or question.path == path
+        if here and question.about == "approval" and question.state in states and question.digest != but:
+            question.state = "void"
 
 
 def _apply_wish(run: Run, fact: CancelAsked | PauseAsked | ResumeAsked) -> None:
@@ -322,7 +378,8 @@ def _begin_again(run: Run) -> None:
             del run.steps[run.gave_up]
         else:
             ended_by.status = "running"
-    run.finished, run.finished_at, run.cancel = None, None, None
+    run.rounds += 1
+    run.finished, run.finished_at, run.cancel, run.let_in = None, None, None, False
     run.forgiven_seconds = run.active_seconds  # whoever tries again grants the task's whole timeout again
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
-from interlock.errors import Refused
+from interlock.errors import InterlockError, Refused, from_code
+from interlock.records.charge import Charge
 
-ActKind = Literal["task", "model", "tool", "command", "tool_result", "output", "message"]
+ActKind = Literal["task", "model", "agent", "tool", "command", "tool_result", "output", "message"]
 
 
 class Effect(IntEnum):
@@ -40,6 +41,8 @@ class Act:
         tenant: On whose behalf.
         cwd: The directory it would happen in, for commands and files.
         content: The text that is judged, for `tool_result` and `output`.
+        crew: For a task: the agents it would be given to.
+        max_cost_micros: The most its run may cost, in micro-dollars, where its task says so.
     """
 
     kind: ActKind
@@ -52,6 +55,8 @@ class Act:
     tenant: str | None = None
     cwd: str = ""
     content: str = ""
+    crew: tuple[str, ...] = ()
+    max_cost_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,9 @@ class Verdict:
             offers to save an allow rule.
         evidence: What the act would use as it is now, for example digests of files and of the policy. An approval
             holds only while this does not change.
+        code: The stable code of the error that a block becomes; empty for a plain refusal.
+        charge: What must fit on budgets and under limits before it begins; None where none applies.
+        approved_by: The people who allowed it, where it was allowed by people and not by rules alone.
         parts: The answers it was combined from.
     """
 
@@ -82,6 +90,9 @@ class Verdict:
     expires_in: float | None = None
     grants: tuple[Literal["run", "rule"], ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    code: str = ""
+    charge: Charge | None = None
+    approved_by: tuple[str, ...] = ()
     parts: tuple[Verdict, ...] = ()
 
     @property
@@ -103,11 +114,14 @@ def strictest(parts: list[Verdict]) -> Verdict:
     if len(parts) == 1:
         return parts[0]
     worst = max(parts, key=lambda part: part.effect)
-    return replace(worst, parts=tuple(parts))
+    charge = next((part.charge for part in parts if part.charge is not None), None)
+    return replace(worst, charge=charge, parts=tuple(parts))
 
 
-def refusal(verdict: Verdict) -> Refused:
+def refusal(verdict: Verdict) -> InterlockError:
     """The error that tells a person about a verdict that did not allow."""
+    if verdict.code:  # the rule has its own words
+        return from_code(verdict.code, verdict.reason or "A rule forbids it.")
     rule = f" ({verdict.rule})" if verdict.rule else ""
     return Refused(f"{verdict.reason or 'A rule forbids it.'}{rule}")
 
@@ -117,7 +131,7 @@ class Permit:
     """Proof that a gate allowed an act. Tools run permits, not requests: what was judged is what is done.
 
     Raises:
-        Refused: the verdict does not allow the act.
+        InterlockError: the verdict does not allow the act; usually a `Refused`.
     """
 
     act: Act
@@ -133,8 +147,4 @@ class Gate(Protocol):
 
     async def admit(self, act: Act) -> Verdict:
         """May this happen? Never raises: an error inside is a block."""
-        ...
-
-    async def settle(self, act: Act, *, cost_micros: int | None, tokens: int, failed: bool) -> None:
-        """What it came to. Called once for every admitted act that was tried, also when it failed."""
         ...

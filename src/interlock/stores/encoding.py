@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from interlock.errors import StoreFailed
+from interlock.errors import StoreFailed, UsageError
 from interlock.records.fact import KINDS, Fact, Recorded
+from interlock.records.veil import LONG_ENOUGH_TO_REFUSE, Veil
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {}
@@ -23,6 +25,57 @@ def encode(fact: Fact) -> str:
         return _encoder.encode(fact).decode()
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise _not_json(error) from error
+
+
+#: Fields by which facts find each other. They are names: nothing in them can be hidden without losing what they name.
+_NAMES = frozenset(
+    {"path", "key", "task_id", "question_id", "parent", "digest", "driver", "flow", "ref", "platform", "candidates"}
+    | {"agent", "kind", "status"}
+)
+
+
+def for_the_store(run_id: str, facts: Sequence[Fact], veil: Veil) -> tuple[Sequence[Fact], list[str]]:
+    """Facts as they are written, without registered secrets: themselves, and encoded.
+
+    Args:
+        run_id: The run they belong to.
+        facts: The facts.
+        veil: Knows the secrets.
+
+    Raises:
+        StoreFailed: code `store.not_json`, when a field holds something JSON cannot carry.
+        UsageError: code `usage.secret_name`, when a name would carry a secret into the store.
+    """
+    bodies = [encode(fact) for fact in facts]
+    if veil.holds(run_id, LONG_ENOUGH_TO_REFUSE):
+        raise _secret_name()
+    if not any(map(veil.holds, bodies)):
+        return facts, bodies
+    hidden = [_hidden(fact, body, veil) for fact, body in zip(facts, bodies, strict=True)]
+    return hidden, [encode(fact) for fact in hidden]
+
+
+def _hidden(fact: Fact, body: str, veil: Veil) -> Fact:
+    fields: dict[str, Any] = msgspec.json.decode(body)
+    for name, value in fields.items():
+        if name in _NAMES:
+            if veil.holds(str(value), LONG_ENOUGH_TO_REFUSE):
+                raise _secret_name()
+            continue
+        try:
+            fact = decode(fact.kind, _encoder.encode({**fields, name: veil.known(value)}).decode())
+        except StoreFailed:  # one of our own words, such as `allow`, that happens to be someone's secret
+            continue
+        fields = {**fields, name: veil.known(value)}
+    return fact
+
+
+def _secret_name() -> UsageError:
+    return UsageError(
+        "A name, such as that of a run, a task or a step, holds a secret.",
+        "Choose a name without it; names are written down as they are.",
+        code="usage.secret_name",
+    )
 
 
 def as_read_back(value: Any) -> Any:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from interlock.records.fact import Fact, Recorded
+from interlock.records.charge import AccountRow, Charge, SpendRow
+from interlock.records.fact import Fact, QuestionAsked, Recorded
+from interlock.records.question import QuestionState
 from interlock.records.task import TaskStatus
+
+#: By what spending can be grouped.
+Grouping = Literal["run", "agent", "model", "tenant", "user", "label", "day"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,21 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionRow:
+    """One line about something people are asked to allow. `user` is for whom the run is done; he may not answer."""
+
+    run_id: str
+    question_id: str
+    path: str
+    state: QuestionState
+    user: str | None
+    allowed_by: tuple[str, ...]
+    asked_at: float
+    expires_at: float | None
+    asked: QuestionAsked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which runs to list, newest first unless `due_at` is given.
 
@@ -73,7 +93,7 @@ class Query:
         run_id: Only this run.
         run_prefix: Only runs whose id begins so.
         task_id: Only runs of this task.
-        due_at: Only waiting runs whose timer is due at this time, longest overdue first.
+        due_at: Only runs that wait, for whatever, and whose time is up by then, longest overdue first.
         parked_by: Only runs that were last driven by this owner.
         orphaned: Only runs that ought to move but whose driver is dead, oldest first.
         limit: At most so many rows.
@@ -97,12 +117,21 @@ class Journal(Protocol):
     A journal belongs to no event loop: it may be used from several at once.
     """
 
-    def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
+    def append(
+        self,
+        run_id: str,
+        facts: Sequence[Fact],
+        *,
+        claim: Claim | None = None,
+        charge: Charge | None = None,
+        notes: list[Fact] | None = None,
+    ) -> Awaitable[int]:
         """Write facts at the end of a run, all or none. What fails, fails alone: not what others append meanwhile.
 
         The facts are queued in the order of the calls; the returned awaitable is done when they are safe
         against power loss, and gives the run's newest `seq`. One append is one transaction, together with
-        the run's row.
+        the run's row, and with what these facts move in the ledger (see `stores.ledger`): outcomes settle what was
+        held for their steps, and the end of a run charges in full whatever is still held.
 
         Args:
             run_id: The run. It exists, or the first fact is a `RunAdmitted`.
@@ -111,8 +140,14 @@ class Journal(Protocol):
                 `records.fact.FROM_OUTSIDE` are accepted. A new run may be claimed in the same stroke:
                 give a claim for this journal's own owner, with a fence
                 that nobody else would choose.
+            charge: What must fit on budgets and under limits, or nothing is written. It is held for the
+                step whose `StepStarted` is among the facts; without one it is counted at once.
+            notes: Gets what the ledger adds to the run by itself, such as a budget's warning. Those facts are written
+                too; `stores.ledger.in_order` tells where.
 
         Raises:
+            OverBudget: a budget of the charge has no room; it may be tried again.
+            RateLimited: a limit of the charge has no room; `retry_after` says when it has.
             Conflict: a new run's id is taken.
             StaleFence: the claim is no longer the newest.
             NotFound: there is no such run.
@@ -140,6 +175,26 @@ class Journal(Protocol):
 
     async def runs(self, query: Query) -> list[RunRow]:
         """Runs by their rows."""
+        ...
+
+    async def questions(
+        self, *, state: QuestionState | Literal[""] = "pending", prefix: str = "", limit: int = 1000
+    ) -> list[QuestionRow]:
+        """What people are, or were, asked to allow, the oldest first; steps in doubt are not among them.
+
+        Args:
+            state: Only these; empty means all.
+            prefix: Only those whose id begins so.
+            limit: At most so many.
+        """
+        ...
+
+    async def accounts(self) -> list[AccountRow]:
+        """The accounts of all budgets and counted limits whose window is not over, and those with open holds."""
+        ...
+
+    async def spending(self, by: Grouping) -> list[SpendRow]:
+        """What all work cost, in groups, the dearest first. What has no agent, user, tenant or label is named ``."""
         ...
 
     def watch(self, *, after: int | None = None, run_id: str = "", outside: bool = False) -> AsyncIterator[Recorded]:

@@ -10,16 +10,21 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os import getpid
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from interlock.errors import StoreFailed
+from interlock.records.charge import AccountRow, Charge, SpendRow
 from interlock.records.fact import Fact, Recorded
+from interlock.records.question import QuestionState
 from interlock.records.task import TaskStatus
-from interlock.stores.encoding import encode, record
-from interlock.stores.journal import Claim, Query, RunRow
+from interlock.records.veil import NO_VEIL, Veil
+from interlock.stores.asked import question_row
+from interlock.stores.audit_chain import Auditor
+from interlock.stores.encoding import for_the_store, record
+from interlock.stores.journal import Claim, Grouping, Query, QuestionRow, RunRow
 from interlock.stores.liveness import Liveness
 from interlock.stores.projection import COLUMNS
 from interlock.stores.sql import queries
@@ -48,28 +53,40 @@ class SqliteJournal:
         path: The file; its folder is made if need be. None keeps everything in memory, for tests.
         now: The clock: seconds since 1970.
         patience: Seconds to wait for another program that holds the file.
+        veil: Takes registered secrets out of every fact before it is written.
+        auditor: Words the audit log's entries, one for each fact; without one there is no audit log.
 
     Raises:
         StoreFailed: the file is foreign, damaged, newer than this version, or cannot be written.
     """
 
     def __init__(
-        self, path: Path | str | None, *, now: Callable[[], float] = time.time, patience: float = BUSY_SECONDS
+        self,
+        path: Path | str | None,
+        *,
+        now: Callable[[], float] = time.time,
+        patience: float = BUSY_SECONDS,
+        veil: Veil = NO_VEIL,
+        auditor: Auditor | None = None,
     ) -> None:
         self._path = Path(path) if path is not None else None
         self._patience = patience
+        self._veil = veil
+        self._auditor = auditor
+        self._now = now
         self._queries = queries()
         self._pid = getpid()
         self._owner = f"p{getpid()}-{secrets.token_hex(6)}"
         self._connection = open_writer(self._path, patience)
         self._alive = self._come_alive()
-        self._ledger = Ledger(self._connection, self._path, self._alive.alive, now)
+        self._ledger = Ledger(self._connection, self._path, self._alive.alive, now, auditor)
         self._writer = GroupWriter(self._ledger.commit)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="interlock-read") if self._path else None
         self._local = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
         self._watchers: set[_Watcher] = set()
         self._ledger.on_commit = self._wake_watchers
+        self._last: Callable[[], None] | None = None
         self._closed = False
 
     @property
@@ -77,12 +94,40 @@ class SqliteJournal:
         """The name under which this journal claims runs."""
         return self._owner
 
-    def append(self, run_id: str, facts: Sequence[Fact], *, claim: Claim | None = None) -> Awaitable[int]:
+    def append(
+        self,
+        run_id: str,
+        facts: Sequence[Fact],
+        *,
+        claim: Claim | None = None,
+        charge: Charge | None = None,
+        notes: list[Fact] | None = None,
+    ) -> Awaitable[int]:
         """See `Journal.append`."""
         self._check_same_process()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Append(future, run_id, facts, [encode(fact) for fact in facts], claim))
+        facts, bodies = for_the_store(run_id, facts, self._veil)
+        outline = self._auditor.outline if self._auditor is not None else None
+        told = {id(fact): outline(fact, body) for fact, body in zip(facts, bodies, strict=True)} if outline else None
+        self._writer.submit(Append(future, run_id, facts, bodies, claim, charge, notes, told))
         return future
+
+    def followed_by(self, woken: Callable[[], None], last: Callable[[], None]) -> None:
+        """Have someone follow the audit log.
+
+        Args:
+            woken: Called on the writer's thread whenever entries have been written; quick.
+            last: Called before the journal closes; it may take its time, and may still `change` something.
+        """
+        self._ledger.on_entries = woken
+        self._last = last
+
+    async def change(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Change what is kept beside the facts, in a transaction of the writer's."""
+        self._check_same_process()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writer.submit(_Ask(future, change))
+        return await future
 
     async def claim(self, run_id: str) -> Claim:
         """See `Journal.claim`."""
@@ -112,6 +157,31 @@ class SqliteJournal:
         alive = {owner for owner in owners if owner and self._alive.alive(owner)}
         found = [replace(row, driven=row.driver in alive, parker_alive=row.parked_by in alive) for row in found]
         return [row for row in found if not (query.orphaned and row.driven)][: query.limit]
+
+    async def questions(
+        self, *, state: QuestionState | Literal[""] = "pending", prefix: str = "", limit: int = 1000
+    ) -> list[QuestionRow]:
+        """See `Journal.questions`."""
+        sql, values = self._queries["questions"], (state, state, len(prefix), prefix, limit)
+        rows = await self._ask(lambda db: db.execute(sql, values).fetchall())
+        return [question_row(row) for row in rows]
+
+    async def accounts(self) -> list[AccountRow]:
+        """See `Journal.accounts`."""
+        sql, now = self._queries["all_accounts"], self._now()
+        rows = await self._ask(lambda db: db.execute(sql, (now, now)).fetchall())
+        names = [spec.name for spec in fields(AccountRow)]
+        return [AccountRow(**dict(zip(names, row, strict=True))) for row in rows]
+
+    async def spending(self, by: Grouping) -> list[SpendRow]:
+        """See `Journal.spending`."""
+        sql = self._queries["spending_by_label" if by == "label" else "spending"]
+        values = () if by == "label" else (by,)
+        rows = await self._ask(lambda db: db.execute(sql, values).fetchall())
+        return [
+            SpendRow(name=name, micros=micros, tokens=tokens, requests=requests, unknown=unknown)
+            for name, micros, tokens, requests, unknown in rows
+        ]
 
     async def watch(
         self, *, after: int | None = None, run_id: str = "", outside: bool = False
@@ -144,6 +214,11 @@ class SqliteJournal:
         if self._closed:
             return
         self._closed = True
+        if self._last is not None:
+            try:
+                await asyncio.to_thread(self._last)
+            except RuntimeError:  # at the interpreter's exit there are no more threads to be had
+                self._last()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer.submit(GiveBack(future, self._owner))
         # Joined here and not in a thread of its own: at the interpreter's exit there are no more threads to be had.
@@ -245,7 +320,7 @@ def _listing(query: Query) -> tuple[str, tuple[Any, ...]]:
             where.append(f"{name} = ?")
             values.append(wanted)
     if query.due_at is not None:
-        where.append("status = 'waiting' AND wake_at <= ?")
+        where.append("status IN ('waiting', 'awaiting_approval') AND wake_at <= ?")
         values.append(query.due_at)
     if query.orphaned:
         where.append("status IN ('pending', 'running')")

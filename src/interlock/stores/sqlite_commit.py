@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from interlock.errors import Conflict, DrivenElsewhere, InterlockError, NotFound, StaleFence, StoreFailed
+from interlock.records.charge import Charge
 from interlock.records.fact import FROM_OUTSIDE, Fact, RunAdmitted
+from interlock.stores.asked import Asked
+from interlock.stores.audit_chain import AuditChain, Auditor
+from interlock.stores.encoding import encode
 from interlock.stores.journal import Claim
+from interlock.stores.ledger import Books, in_order
 from interlock.stores.projection import COLUMNS, Row, advance, new_row
 from interlock.stores.sql import queries
 from interlock.stores.sqlite_file import explain
@@ -33,6 +38,9 @@ class Append:
     facts: Sequence[Fact]
     bodies: list[str]
     claim: Claim | None
+    charge: Charge | None = None
+    notes: list[Fact] | None = None
+    outlines: Mapping[int, Mapping[str, Any]] | None = None
 
 
 @dataclass(slots=True)
@@ -82,16 +90,21 @@ class Ledger:
         path: Path | None,
         alive: Callable[[str], bool],
         now: Callable[[], float],
+        auditor: Auditor | None = None,
     ) -> None:
         self._db = connection
+        self._audit = AuditChain(connection, auditor) if auditor is not None else None
         self._path = path
         self._alive = alive
         self._now = now
         self._queries = queries()
+        self._books = Books(connection, self._queries)
+        self._asked = Asked(connection, self._queries)
         self._heads: dict[str, Row] = {}
         self._version = -1
         self._inserts: dict[int, str] = {}
         self.on_commit: Callable[[], None] = lambda: None
+        self.on_entries: Callable[[], None] = lambda: None
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         marks = ", ".join("?" * len(COLUMNS))
         sets = ", ".join(f'"{name}" = excluded."{name}"' for name in COLUMNS if name != "run_id")
@@ -105,9 +118,12 @@ class Ledger:
             if version != self._version or len(self._heads) > REMEMBERED:
                 self._heads.clear()
                 self._version = version
+                if self._audit is not None:
+                    self._audit.forget()
             pending = _Group()
             outcomes = [self._one(work, pending) for work in group]
             self._insert(pending.rows)
+            audited = self._audit is not None and self._audit.write()
             if pending.changed:
                 self._db.executemany(self._upsert, [row.values() for row in pending.changed.values()])
             self._db.execute("COMMIT")
@@ -121,10 +137,14 @@ class Ledger:
             return self._undo(group, known)
         self._remember(pending)
         self.on_commit()
+        if audited:
+            self.on_entries()
         return outcomes
 
     def _undo(self, group: Sequence[Any], error: InterlockError) -> list[Outcome]:
         self._heads.clear()
+        if self._audit is not None:
+            self._audit.forget()
         if self._db.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself (disk full, I/O error)
                 self._db.execute("ROLLBACK")
@@ -171,11 +191,24 @@ class Ledger:
             changed = False
         for fact in work.facts:
             changed = advance(row, fact, now) or changed
-        seq = row.seq - len(work.facts)
         run_id = work.run_id
-        for fact, body in zip(work.facts, work.bodies, strict=True):
+        facts, bodies = work.facts, work.bodies
+        # Last of all that may refuse: what it moves is not taken back when a later check fails.
+        notes = self._books.move(run_id, facts, work.charge, now)
+        if notes:
+            row.seq += len(notes)
+            facts = in_order(facts, notes)
+            known = {id(fact): body for fact, body in zip(work.facts, bodies, strict=True)}
+            bodies = [known.get(id(fact)) or encode(fact) for fact in facts]
+            if work.notes is not None:
+                work.notes[:] = notes
+        seq = row.seq - len(facts)
+        for fact, body in zip(facts, bodies, strict=True):
             seq += 1
             pending.rows += (run_id, seq, now, fact.kind, body)
+            self._asked.note(run_id, row.user, fact, body, seq, now)
+            if self._audit is not None:
+                self._audit.add((work.outlines or {}).get(id(fact)), fact, body, row, seq, now)
         pending.heads[run_id] = row
         if changed:
             pending.changed[run_id] = row
@@ -200,6 +233,7 @@ class Ledger:
         if head.driver and self._alive(head.driver):
             where = "this process" if head.driver == work.owner else f"process {head.driver[1:].split('-')[0]}"
             raise DrivenElsewhere(f"{work.run_id} is being driven by {where}.")
+        self._books.taken_up(work.run_id)
         row = replace(head, driver=work.owner, fence=head.fence + 1)
         pending.heads[work.run_id] = pending.changed[work.run_id] = row
         return Claim(run_id=work.run_id, owner=work.owner, fence=row.fence, seq=row.seq)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 from interlock.errors import StoreFailed
@@ -14,6 +15,9 @@ from interlock.stores.sql import migrations
 APPLICATION_ID = 0x494C434B
 BUSY_SECONDS = 20.0
 _HEADER = b"SQLite format 3\x00"
+#: How many connections of this process have a file open, by its device and inode.
+_OPEN: dict[tuple[int, int], int] = {}
+_PREPARING = threading.Lock()
 
 
 def open_writer(path: Path | None, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
@@ -27,10 +31,11 @@ def open_writer(path: Path | None, patience: float = BUSY_SECONDS) -> sqlite3.Co
         StoreFailed: `store.foreign`, `store.corrupt`, `store.newer`, `store.read_only`, `store.missing`,
             `store.locked`, `store.full`.
     """
-    if path is not None:
-        _prepare(path)
     try:
-        connection = _connect(str(path) if path else ":memory:", patience)
+        with _PREPARING:
+            if path is not None and not is_open_here(path):
+                _prepare(path)
+            connection = _connect(str(path) if path else ":memory:", patience, path)
     except sqlite3.Error as error:
         raise explain(error, path) from error
     try:
@@ -46,11 +51,48 @@ def open_writer(path: Path | None, patience: float = BUSY_SECONDS) -> sqlite3.Co
 def open_reader(path: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open the store for reading only."""
     try:
-        connection = _connect(f"{path.absolute().as_uri()}?mode=ro", patience, uri=True)
+        with _PREPARING:
+            connection = _connect(f"{path.absolute().as_uri()}?mode=ro", patience, path, uri=True)
         connection.execute("PRAGMA query_only = 1")
     except sqlite3.Error as error:
         raise explain(error, path) from error
     return connection
+
+
+def is_open_here(path: Path | str) -> bool:
+    """Whether this process has a file open as a store. Such a file must not be opened in any other way.
+
+    POSIX forgets all of a process's locks on a file as soon as the process closes it once, through whichever
+    descriptor. SQLite would go on without locks, and another process would take the write-ahead log away under it.
+    """
+    return _OPEN.get(_identity(path), 0) > 0
+
+
+def _identity(path: Path | str) -> tuple[int, int]:
+    try:
+        about = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (about.st_dev, about.st_ino)
+
+
+class _Counted(sqlite3.Connection):
+    """A connection that is known to be open, until it is closed."""
+
+    file: tuple[int, int] | None = None
+
+    def count(self, path: Path) -> None:
+        """Take note of the file that is open by it."""
+        self.file = _identity(path)
+        _OPEN[self.file] = _OPEN.get(self.file, 0) + 1
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        file, self.file = self.file, None
+        if file is not None:
+            with _PREPARING:
+                _OPEN[file] -= 1
 
 
 def explain(error: sqlite3.Error, path: Path | None) -> StoreFailed:
@@ -163,10 +205,19 @@ def explain_os(error: OSError, path: Path) -> StoreFailed:
     )
 
 
-def _connect(name: str, patience: float, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(
-        name, timeout=patience, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=256
+def _connect(name: str, patience: float, path: Path | None, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        name,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=uri,
+        cached_statements=256,
+        factory=_Counted,
     )
+    if path is not None:
+        connection.count(path)
+    return connection
 
 
 def _check_and_migrate(connection: sqlite3.Connection, path: Path | None) -> None:
@@ -190,27 +241,40 @@ def _check_and_migrate(connection: sqlite3.Connection, path: Path | None) -> Non
 
 def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
     steps = migrations()
+    newest = max(steps)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(steps):
+        if version > newest:
             raise StoreFailed(
                 f"{path.name if path else 'The store'} was written by a newer Interlock "
-                f"(schema {version}; this one knows {len(steps)}).",
+                f"(schema {version}; this one knows {newest}).",
                 "Upgrade Interlock, or choose another home with INTERLOCK_HOME. Nothing was changed.",
                 code="store.newer",
             )
-        for step in steps[version:]:
-            for statement in _statements(step):
+        # By number and not by count: branches that were made side by side may each have brought a step.
+        missing = sorted(steps.keys() - _taken(connection, version))
+        for number in missing:
+            for statement in _statements(steps[number]):
                 connection.execute(statement)
-        if version < len(steps):
+            connection.execute("INSERT INTO migrations (number) VALUES (?)", (number,))
+        if missing:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {len(steps)}")
+            connection.execute(f"PRAGMA user_version = {newest}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite may have rolled back by itself
             connection.execute("ROLLBACK")
         raise
+
+
+def _taken(connection: sqlite3.Connection, version: int) -> set[int]:
+    """The numbers of the migrations this store has been through; stores before there was a list had all up to one."""
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone()
+    if there is None:
+        connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY)")
+        connection.executemany("INSERT INTO migrations VALUES (?)", [(number,) for number in range(1, version + 1)])
+    return {number for (number,) in connection.execute("SELECT number FROM migrations")}
 
 
 def _statements(script: str) -> list[str]:

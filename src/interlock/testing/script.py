@@ -27,6 +27,7 @@ class RequestView:
         system: The system text, all of it.
         messages: The conversation without the system text; tool results are messages with role `tool`.
         tools: The functions the model may ask to call.
+        native_tools: The vendor's own tools that are offered, by the types it gives them.
         schema: The JSON Schema the answer must fit, or None.
         stream: Whether the answer is to be streamed.
         key: The idempotency key that came along, or "".
@@ -38,6 +39,7 @@ class RequestView:
     system: str = ""
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
+    native_tools: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
     stream: bool = False
     key: str = ""
@@ -62,6 +64,7 @@ class Reply:
         text: What it says.
         calls: The tool calls it wants; a call without an id gets one.
         thinking: Reasoning shown before the answer, where the wire has a place for it.
+        native: Items before the text as the vendor writes them, such as those of a web search of its own.
         usage: What it reports as consumed; None counts four characters as a token, the same every time.
         stop: Why it stopped; None for the natural reason.
         model: The model that it says answered; "" for the one asked for.
@@ -71,6 +74,7 @@ class Reply:
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     thinking: str = ""
+    native: tuple[Mapping[str, Any], ...] = ()
     usage: Usage | None = None
     stop: StopReason | None = None
     model: str = ""
@@ -81,6 +85,7 @@ class Manner(TypedDict, total=False):
     """What every kind of reply may say besides its content; see `Reply`."""
 
     thinking: str
+    native: tuple[Mapping[str, Any], ...]
     usage: Usage | None
     stop: StopReason | None
     model: str

@@ -39,6 +39,7 @@ class Outgoing:
     calls: tuple[ToolCall, ...]
     stop: StopReason
     usage: Usage
+    native: tuple[Mapping[str, Any], ...] = ()
 
 
 class Wire(Protocol):
@@ -109,6 +110,7 @@ def settle(reply: Reply, view: RequestView, body: Mapping[str, Any], *, at: int,
         calls=calls,
         stop=reply.stop or ("tool_calls" if calls else "end"),
         usage=reply.usage or _estimate(reply, view),
+        native=reply.native,
     )
 
 

@@ -21,6 +21,7 @@ _STOP: dict[StopReason, str] = {
     "tool_calls": "tool_use",
     "length": "max_tokens",
     "refusal": "refusal",
+    "pause": "pause_turn",
     "other": "pause_turn",
 }
 
@@ -51,6 +52,7 @@ def read(body: Mapping[str, Any], key: str, number: int) -> RequestView:
         system=text_of(body.get("system")),
         messages=tuple(messages),
         tools=tuple(_tool(tool) for tool in body.get("tools") or () if "input_schema" in tool),
+        native_tools=tuple(tool["type"] for tool in body.get("tools") or () if "input_schema" not in tool),
         schema=None if wanted is None else wanted["schema"],
         stream=bool(body.get("stream")),
         key=key,
@@ -100,6 +102,7 @@ def _blocks(out: Outgoing) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if out.thinking:
         blocks.append({"type": "thinking", "thinking": out.thinking, "signature": f"simulated-{out.number:06d}"})
+    blocks.extend(dict(block) for block in out.native)
     if out.text:
         blocks.append({"type": "text", "text": out.text})
     blocks.extend(
@@ -158,8 +161,10 @@ def _begun(block: dict[str, Any]) -> dict[str, Any]:
             return {"type": "text", "text": ""}
         case "thinking":
             return {"type": "thinking", "thinking": "", "signature": ""}
-        case _:
+        case "tool_use" | "server_tool_use":
             return {**block, "input": {}}
+        case _:
+            return block
 
 
 def _deltas(block: dict[str, Any], arguments: list[str]) -> Iterator[dict[str, Any]]:
@@ -171,7 +176,9 @@ def _deltas(block: dict[str, Any], arguments: list[str]) -> Iterator[dict[str, A
             for piece in pieces(block["thinking"]):
                 yield {"type": "thinking_delta", "thinking": piece}
             yield {"type": "signature_delta", "signature": block["signature"]}
-        case _:
+        case "server_tool_use":
+            yield {"type": "input_json_delta", "partial_json": encode(block["input"]).decode()}
+        case "tool_use":
             # The text as the script has it, so that arguments that are no JSON can be streamed too.
             for piece in pieces(arguments.pop(0)):
                 yield {"type": "input_json_delta", "partial_json": piece}

@@ -19,6 +19,7 @@ _FINISH: dict[StopReason, str] = {
     "tool_calls": "tool_calls",
     "length": "length",
     "refusal": "stop",
+    "pause": "stop",
     "other": "content_filter",
 }
 

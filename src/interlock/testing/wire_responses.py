@@ -37,6 +37,7 @@ def read(body: Mapping[str, Any], key: str, number: int) -> RequestView:
         system="\n\n".join(text for text in system if text),
         messages=tuple(messages),
         tools=tuple(_tool(tool) for tool in body.get("tools") or () if tool["type"] == "function"),
+        native_tools=tuple(tool["type"] for tool in body.get("tools") or () if tool["type"] != "function"),
         schema=_schema((body.get("text") or {}).get("format")),
         stream=bool(body.get("stream")),
         key=key,
@@ -60,7 +61,7 @@ def _append(messages: list[Message], item: Mapping[str, Any]) -> None:
         )
     elif kind == "message" and item["role"] == "user":
         messages.append(Message(role="user", text=text_of(item["content"])))
-    elif kind not in ("reasoning", "item_reference"):
+    elif kind not in ("reasoning", "item_reference", "web_search_call", "code_interpreter_call"):
         raise ValueError(f"Invalid value: {kind}")
 
 
@@ -141,6 +142,7 @@ def _usage(out: Outgoing) -> dict[str, Any]:
 
 def _items(out: Outgoing) -> list[dict[str, Any]]:
     items = [_reasoning(out)] if out.thinking else []
+    items.extend(dict(item) for item in out.native)
     if out.text or not out.calls:
         items.append(_said(out))
     items.extend(
@@ -212,7 +214,7 @@ def _begun(item: dict[str, Any]) -> dict[str, Any]:
         return {**item, "status": "in_progress", "content": []}
     if item["type"] == "function_call":
         return {**item, "status": "in_progress", "arguments": ""}
-    return {**item, "summary": []}
+    return {**item, "summary": []} if item["type"] == "reasoning" else {**item, "status": "in_progress"}
 
 
 def _content(at: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -85,7 +85,14 @@ class Capture:
 
 
 async def run_child(
-    program: str, argv: Sequence[str], *, cwd: str, env: Mapping[str, str], timeout: float, max_output: int
+    program: str,
+    argv: Sequence[str],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    timeout: float,
+    max_output: int,
+    channel: int = -1,
 ) -> Ended:
     """Run a program without a shell, in its own process group, and leave nothing of the group behind.
 
@@ -100,12 +107,13 @@ async def run_child(
         env: Its whole environment.
         timeout: Seconds it may take.
         max_output: Bytes kept of each of its two streams.
+        channel: A descriptor it inherits beside its streams, if any.
 
     Raises:
         OSError: it could not be started.
     """
     started = time.monotonic()
-    child = _Child(program, argv, cwd, env, max_output)
+    child = _Child(program, argv, cwd, env, max_output, channel)
     ending: Ending = "exited"
     try:
         async with asyncio.timeout(timeout):
@@ -133,7 +141,9 @@ class _Child:
     a zombie, no other process can get the group's number and so a signal meant for it.
     """
 
-    def __init__(self, program: str, argv: Sequence[str], cwd: str, env: Mapping[str, str], limit: int) -> None:
+    def __init__(
+        self, program: str, argv: Sequence[str], cwd: str, env: Mapping[str, str], limit: int, channel: int
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self.flooded: asyncio.Future[None] = self._loop.create_future()
@@ -149,6 +159,7 @@ class _Child:
             stderr=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
+            pass_fds=() if channel < 0 else (channel,),
         )
         assert self._popen.stdout is not None and self._popen.stderr is not None  # noqa: PT018 - for the types
         self._pipes: list[IO[bytes]] = [self._popen.stdout, self._popen.stderr]

@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 import msgspec
 
 from interlock.errors import ToolFailed, UsageError
-from interlock.records.masking import without_keys
+from interlock.records.unexpected import explain
 from interlock.records.verdict import Act, Permit
 from interlock.tools.result import as_json, clean
 from interlock.tools.schema import validate
@@ -286,11 +286,8 @@ def _too_slow(name: str, timeout: float) -> ToolFailed:
 
 
 def _failure(name: str, error: BaseException) -> ToolFailed:
-    try:
-        message = without_keys(clean(str(error)))[:MAX_MESSAGE]
-    except Exception:  # noqa: BLE001 - an exception that cannot even say what it is
-        message = ""
-    return ToolFailed(f"The tool {name} failed: {type(error).__name__}{': ' if message else ''}{message}")
+    known = explain(error, MAX_MESSAGE)
+    return ToolFailed(f"The tool {name} failed: {clean(known.says)}", known.do, detail=known.detail)
 
 
 def _shown(given: object) -> str:

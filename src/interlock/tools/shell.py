@@ -14,6 +14,7 @@ from typing import Any
 from interlock.errors import ToolFailed, UsageError
 from interlock.records.verdict import Act, Permit
 from interlock.tools.child import Ended, run_child
+from interlock.tools.sandbox import Level, Sandbox, unavailable
 from interlock.tools.signature import misfit, refuse_unknown
 from interlock.tools.tool import Caller, ToolSpec, act_for, permitted
 
@@ -59,6 +60,7 @@ class ShellTool:
         env_allow: Names of variables it may see beside PATH, HOME, LANG and TERM. Names of secrets are refused.
         directories: Trusted directories beside the usual ones, searched after them.
         programs: Absolute paths that may be given as they are.
+        sandbox: The walls around each command; without one there are none.
 
     Raises:
         UsageError: code `usage.shell`: the workspace is no directory, or a setting makes no sense.
@@ -75,6 +77,7 @@ class ShellTool:
         env_allow: Sequence[str] = (),
         directories: Sequence[str] = (),
         programs: Sequence[str] = (),
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.cwd = str(_workspace(cwd))
         if not 0 < timeout < float("inf") or max_output < 1:
@@ -83,6 +86,7 @@ class ShellTool:
         self._directories = (*TRUSTED, *map(_absolute, directories))
         self._programs = frozenset(map(_absolute, programs))
         self._env_allow = tuple(_harmless(name) for name in env_allow)
+        self._sandbox = sandbox or Sandbox(level="off")
         self.spec = ToolSpec(name="shell", description=_ABOUT, parameters=_PARAMETERS)
 
     def act(self, arguments: Mapping[str, Any], caller: Caller) -> Act:
@@ -103,24 +107,52 @@ class ShellTool:
         return bool(argv) and (argv[0] in READ_ONLY or " ".join(argv[:2]) in READ_ONLY)
 
     async def run(self, permit: Permit, caller: Caller) -> Any:
-        """Run what the permit allows: `{"exit_code", "stdout", "stderr", "seconds", "truncated"}`.
+        """Run what the permit allows: `{"exit_code", "stdout", "stderr", "seconds", "truncated", "sandbox"}`.
+
+        A command that a person allowed may use the network.
 
         Raises:
-            ToolFailed: `tool.timeout`, or `tool.error` when it cannot be started.
+            ToolFailed: `tool.timeout`, `sandbox.unavailable` when the walls it needs cannot be built, or `tool.error`
+                when it cannot be started.
         """
-        allowed = permitted(permit, "command")
-        argv, program, cwd = list(allowed["argv"]), str(allowed["program"]), str(allowed["cwd"])
+        argv = list(permitted(permit, "command")["argv"])
         timeout = self.timeout if caller.timeout is None else min(self.timeout, caller.timeout)
         try:
-            ended = await run_child(
-                program, argv, cwd=cwd, env=self._environment(), timeout=timeout, max_output=self.max_output
-            )
+            level, ended = await self._run_inside(permit, timeout)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it cannot be executed"
             raise ToolFailed(f"{argv[0]} could not be started: {reason}.", detail=repr(error)) from error
         if ended.ending == "timeout":
             raise _too_slow(argv[0], timeout, ended)
-        return _answer(ended)
+        return {**_answer(ended), "sandbox": level}
+
+    async def _run_inside(self, permit: Permit, timeout: float) -> tuple[Level, Ended]:
+        arguments = permit.act.arguments
+        program, argv, cwd = str(arguments["program"]), list(arguments["argv"]), str(arguments["cwd"])
+        around = self._sandbox.around(
+            program,
+            argv,
+            cwd=cwd,
+            env=self._environment(),
+            seconds=timeout,
+            network=bool(permit.verdict.approved_by),
+            directories=self._directories,
+        )
+        async with around as (level, start):
+            if level == "none" and not self.repeatable_act(permit.act):
+                raise unavailable(self._sandbox.level)
+            ended = await run_child(
+                start.program,
+                start.argv,
+                cwd=cwd,
+                env=start.env,
+                timeout=timeout,
+                max_output=self.max_output,
+                channel=start.channel,
+            )
+            if (failure := start.failure()) is not None and ended.ending == "exited":
+                raise _not_begun(*failure)
+        return level, ended
 
     def _look_up(self, program: str) -> tuple[str, str]:
         """The name a policy judges, and the path that is executed."""
@@ -241,6 +273,17 @@ def _too_slow(name: str, timeout: float, ended: Ended) -> ToolFailed:
         f"{name} took longer than {timeout:g} seconds and was stopped.{said}",
         "Ask for less at once, or give it a longer timeout.",
         code="tool.timeout",
+    )
+
+
+def _not_begun(what: str, number: int, detail: str) -> Exception:
+    if what == "exec":
+        return OSError(number, os.strerror(number))
+    return ToolFailed(
+        "The walls around the command could not be built, so it was not run.",
+        "Run `interlock doctor`; it says which sandbox this machine has.",
+        code="sandbox.unavailable",
+        detail=detail,
     )
 
 

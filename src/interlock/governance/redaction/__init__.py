@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interlock.governance.redaction.findings import Scope
 from interlock.governance.redaction.redactor import Redactor, redact
 
-__all__ = ["Redactor", "redact"]
+__all__ = ["Redactor", "Scope", "redact"]

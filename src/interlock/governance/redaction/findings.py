@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import NamedTuple
 
 from interlock.governance.redaction.linear import linear
 
 #: What redaction leaves behind. Only this exact form is taken for one of ours.
 MARKER = rb"\[REDACTED(?::[A-Za-z0-9_.-]{1,64}:[0-9a-f]{8})?\]"
+
+
+class Scope(IntEnum):
+    """How much is looked for: registered values, whatever looks like a credential too, or personal data as well."""
+
+    KNOWN = 0
+    CREDENTIALS = 1
+    EVERYTHING = 2
 
 
 class Finding(NamedTuple):

@@ -83,6 +83,10 @@ class KnownValues:
             self._names[value] = name
         return True
 
+    def any(self, raw: bytes) -> bool:
+        """Whether any registered value is in a text, in any of its forms."""
+        return any(batch.whole.search(raw) is not None for batch in self._batches)
+
     def find(self, raw: bytes) -> Iterator[Finding]:
         """All registered values in a text, in any of their forms."""
         for batch in self._batches:

@@ -58,6 +58,7 @@ FORMS: dict[str, tuple[str, ...]] = {
         r"m0-\w{40}",
         r"app-\w{24}",
     ),
+    "interlock-token": (r"ilk_[\w-]{51,}",),
     "aws-key": (r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b", r"ABSK[A-Za-z0-9+/]{60,}=*"),
     "aws-session": (
         r"(?:FwoGZXIvYXdz|IQoJb3JpZ2lu|FQoGZXIvYXdz)[\w/+=-]{60,}",

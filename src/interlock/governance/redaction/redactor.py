@@ -7,44 +7,47 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from interlock.governance.redaction.assignments import find_assignments
 from interlock.governance.redaction.command_lines import find_in_command_lines
 from interlock.governance.redaction.decoding import find_encoded
-from interlock.governance.redaction.findings import Finding, merge
+from interlock.governance.redaction.findings import Finding, Scope, merge
 from interlock.governance.redaction.key_blocks import find_key_blocks
-from interlock.governance.redaction.known import KnownValues, marker_name
-from interlock.governance.redaction.names import Secrecy, promise
+from interlock.governance.redaction.known import SHORTEST, KnownValues, marker_name
 from interlock.governance.redaction.personal import find_personal
 from interlock.governance.redaction.places import find_in_places
 from interlock.governance.redaction.providers import find_tokens
 from interlock.governance.redaction.stream import RedactedStream
-from interlock.governance.redaction.values import convinces, is_placeholder
+from interlock.governance.redaction.structures import redact_structure
 
+T = TypeVar("T")
 #: Finds what must not stay in a text.
 Rule = Callable[[bytes], Iterable[Finding]]
 
-#: What is looked for in every text, the most certain first.
-DEFAULT_RULES: tuple[Rule, ...] = (
+#: How credentials are found, the most certain way first.
+CREDENTIALS: tuple[Rule, ...] = (
     find_tokens,
     find_key_blocks,
     find_in_places,
     find_in_command_lines,
     find_assignments,
-    find_personal,
 )
+#: What is looked for in every text.
+DEFAULT_RULES: tuple[Rule, ...] = (*CREDENTIALS, find_personal)
 #: What is looked for in decoded base64 as well.
 _IN_ENCODED: tuple[Rule, ...] = (find_tokens, find_key_blocks)
 #: A replacement can uncover another finding; this often we look again.
 _PASSES = 4
-#: Deeper structures are not walked but hidden.
-_DEEPEST = 200
-_DEEP = "[REDACTED]"
+_json = msgspec.json.Encoder(enc_hook=str)
 
 
 class Redactor:
     """Hides registered values, credentials and personal data. Never raises on any text; safe for several threads.
+
+    It is a `records.veil.Veil`, which is how the other rooms know it.
 
     Args:
         known: Secrets by name, hidden in plain and in every common encoding. More come with `register`.
@@ -61,7 +64,13 @@ class Redactor:
     ) -> None:
         self._known = KnownValues()
         self._key = key
-        self._rules = rules
+        personal = tuple(rule for rule in rules if rule is find_personal)
+        credentials = tuple(rule for rule in rules if rule is not find_personal)
+        self._rules: dict[Scope, tuple[Rule, ...]] = {
+            Scope.KNOWN: (),
+            Scope.CREDENTIALS: credentials,
+            Scope.EVERYTHING: credentials + personal,
+        }
         for name, value in (known or {}).items():
             self.register(value, name)
 
@@ -77,35 +86,69 @@ class Redactor:
         """
         return self._known.register(value, marker_name(name))
 
-    def redact(self, text: str) -> str:
+    def redact(self, text: str, scope: Scope = Scope.EVERYTHING) -> str:
         """The text with `[REDACTED:kind:code]` in the place of each secret; the same text when there is none.
 
         Redacting twice is the same as once.
+
+        Args:
+            text: Any text.
+            scope: How much is looked for.
         """
+        if len(text) < SHORTEST or (scope is Scope.KNOWN and not len(self._known)):
+            return text
         raw = text.encode("utf-8", "surrogatepass")
+        found = False
         for _ in range(_PASSES):
-            findings = self.find(raw)
+            findings = self.find(raw, scope)
             if not findings:
                 break
-            raw = self.replace(raw, findings)
-        return raw.decode("utf-8", "surrogatepass")
+            raw, found = self.replace(raw, findings), True
+        return raw.decode("utf-8", "surrogatepass") if found else text
 
-    def redact_json(self, value: Any) -> Any:
+    def redact_json(self, value: Any, scope: Scope = Scope.EVERYTHING) -> Any:
         """A copy of a JSON value with its texts redacted; a member whose name is that of a secret is hidden whole.
 
         Args:
             value: Anything made of dicts, lists, tuples, texts, numbers, booleans and None.
+            scope: How much is looked for; with registered values alone, names promise nothing.
         """
-        return self._walk(value, "", 0)
+        return redact_structure(self, value, scope)
 
-    def stream(self) -> RedactedStream:
+    def stream(self, scope: Scope = Scope.EVERYTHING) -> RedactedStream:
         """Redacts a text that arrives in pieces, however it is cut."""
-        return RedactedStream(self)
+        return RedactedStream(self, scope)
 
-    def find(self, raw: bytes) -> list[Finding]:
+    # As a veil.
+
+    def holds(self, text: str, least: int = 0) -> bool:
+        """Whether a registered value of at least `least` characters is in this text, in plain or encoded."""
+        if not len(self._known):
+            return False
+        raw = text.encode("utf-8", "surrogatepass")
+        if not least:
+            return self._known.any(raw)
+        return any(len(found.secret or b"") >= least for found in self._known.find(raw))
+
+    def known(self, value: T) -> T:
+        """A JSON value without registered values; the same value where it holds none."""
+        if not len(self._known) or not self._may_hold(value):
+            return value
+        hidden: T = self.redact_json(value, Scope.KNOWN)
+        return hidden
+
+    def credentials(self, value: T) -> T:
+        """A JSON value without registered values and without whatever looks like a credential."""
+        hidden: T = self.redact_json(value, Scope.CREDENTIALS)
+        return hidden
+
+    def find(self, raw: bytes, scope: Scope = Scope.EVERYTHING) -> list[Finding]:
         """What is secret in a text, from left to right, without overlaps."""
-        by_rule = (rule(raw) for rule in self._rules)
-        return merge(chain(self._known.find(raw), *by_rule, find_encoded(raw, self._in_encoded)), raw)
+        if scope is Scope.KNOWN and not self._known.any(raw):
+            return []
+        by_rule = (rule(raw) for rule in self._rules[scope])
+        encoded = find_encoded(raw, self._in_encoded if scope else self._known.find)
+        return merge(chain(self._known.find(raw), *by_rule, encoded), raw)
 
     def replace(self, raw: bytes, findings: Iterable[Finding]) -> bytes:
         """Put markers in the place of findings, which must be ordered and not overlap."""
@@ -118,64 +161,28 @@ class Redactor:
     def marker(self, finding: Finding, raw: bytes) -> bytes:
         """What stands in the place of a finding."""
         secret = raw[finding.start : finding.end] if finding.secret is None else finding.secret
-        return self._mark(finding.kind, secret)
+        return self.mark(finding.kind, secret)
 
-    def unfinished(self, raw: bytes) -> int:
-        """Where a registered value begins that what follows may complete."""
-        return self._known.unfinished(raw)
-
-    def _in_encoded(self, raw: bytes) -> Iterator[Finding]:
-        return chain(self._known.find(raw), *(rule(raw) for rule in _IN_ENCODED))
-
-    def _mark(self, kind: str, secret: bytes) -> bytes:
+    def mark(self, kind: str, secret: bytes) -> bytes:
+        """What stands in the place of a secret of this kind."""
         code = hmac.digest(self._key, secret, "sha256").hex()[:8]
         marker = f"[REDACTED:{kind}:{code}]".encode()
         # A registered value may be a word that the marker itself holds.
         return b"[REDACTED]" if any(True for _ in self._known.find(marker)) else marker
 
-    def _walk(self, value: Any, name: str, depth: int) -> Any:
-        if depth > _DEEPEST:
-            return _DEEP
-        if isinstance(value, str):
-            return self._text(value, name)
-        if isinstance(value, Mapping):
-            return {
-                self.redact(key) if isinstance(key, str) else key: self._walk(
-                    inner, _name_of(value, key, name), depth + 1
-                )
-                for key, inner in value.items()
-            }
-        if isinstance(value, list | tuple):
-            walked = [self._walk(inner, name, depth + 1) for inner in value]
-            return walked if isinstance(value, list) else tuple(walked)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return self._number(value, name)
-        return value
+    def unfinished(self, raw: bytes) -> int:
+        """Where a registered value begins that what follows may complete."""
+        return self._known.unfinished(raw)
 
-    def _text(self, value: str, name: str) -> str:
-        named = promise(name)
-        if not value or named.secrecy is Secrecy.NONE or is_placeholder(value):
-            return self.redact(value)
-        if named.secrecy is Secrecy.STRONG or convinces(value, named.secrecy, quoted=True):
-            return self._mark(named.kind, value.encode("utf-8", "surrogatepass")).decode()
-        return self.redact(value)
+    def _may_hold(self, value: Any) -> bool:
+        try:
+            text = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else _json.encode(value)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+            return True  # no JSON: it is looked through piece by piece
+        return self._known.any(text)
 
-    def _number(self, value: float, name: str) -> Any:
-        """A number is a secret where a password would stand, or when it is one that we know."""
-        shown = str(value)
-        if promise(name).secrecy is Secrecy.STRONG:
-            return self._mark(promise(name).kind, shown.encode()).decode()
-        redacted = self.redact(shown)
-        return value if redacted == shown else redacted
-
-
-def _name_of(members: Mapping[Any, Any], key: Any, inherited: str) -> str:
-    """The name a member's value goes by: `{"name": "DB_PASSWORD", "value": …}` names it in another member."""
-    own = key if isinstance(key, str) else ""
-    if own.lower() == "value":
-        other = members.get("name", members.get("key", members.get("Name", members.get("Key", ""))))
-        return other if isinstance(other, str) else inherited
-    return own if promise(own).secrecy is not Secrecy.NONE else inherited if own.isdigit() else own
+    def _in_encoded(self, raw: bytes) -> Iterator[Finding]:
+        return chain(self._known.find(raw), *(rule(raw) for rule in _IN_ENCODED))
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from interlock.governance.redaction.findings import Finding
+from interlock.governance.redaction.findings import Finding, Scope
 from interlock.governance.redaction.key_blocks import unfinished_block
 
 #: How much of what was already given out is kept to see names, headers and prefixes of what follows.
@@ -23,7 +23,7 @@ _LAST_PREFIX = re.compile(rb"(?:FlyV1|SSWS)\s*\S*\Z")
 class Finder(Protocol):
     """What the stream needs of a redactor."""
 
-    def find(self, raw: bytes) -> list[Finding]:
+    def find(self, raw: bytes, scope: Scope) -> list[Finding]:
         """What is secret in a text."""
 
     def marker(self, finding: Finding, raw: bytes) -> bytes:
@@ -46,8 +46,9 @@ class RedactedStream:
         ('log in with ', '[REDACTED:db:a63820e2] ', 'now')
     """
 
-    def __init__(self, redactor: Finder) -> None:
+    def __init__(self, redactor: Finder, scope: Scope = Scope.EVERYTHING) -> None:
         self._redactor = redactor
+        self._scope = scope
         self._raw = b""
         self._given = 0
         self._closed = False
@@ -59,7 +60,7 @@ class RedactedStream:
         self._raw += chunk.encode("utf-8", "surrogatepass")
         if self._last_word() <= self._given and len(self._raw) - self._given <= _MOST_HELD:
             return ""  # all of it may still be the beginning of one token
-        findings = self._redactor.find(self._raw)
+        findings = self._redactor.find(self._raw, self._scope)
         return self._give(self._safe(findings), findings)
 
     def close(self) -> str:
@@ -67,7 +68,7 @@ class RedactedStream:
         if self._closed:
             return ""
         self._closed = True
-        return self._give(len(self._raw), self._redactor.find(self._raw))
+        return self._give(len(self._raw), self._redactor.find(self._raw, self._scope))
 
     def _safe(self, findings: list[Finding]) -> int:
         """Up to where nothing that follows can change what was found."""

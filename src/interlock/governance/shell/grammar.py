@@ -14,7 +14,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(=|\+=|\[)", re.ASCII)
 #: Words that begin a construct which is not read at all.
 _FOREIGN = frozenset({"function", "select", "coproc", "[["})
 #: Words that may not stand where a command begins.
-_INNER = frozenset({"then", "else", "elif", "fi", "do", "done", "esac", "in", "}"})
+_INNER = frozenset({"then", "else", "elif", "fi", "do", "done", "esac", "in", "}", "]]"})
 _SEPARATORS = frozenset({";", "&", "\n"})
 _REDIRECTIONS = frozenset({"<", ">", ">>", ">|", "<&", ">&", "&>", "&>>", "<<", "<<-", "<<<"})
 _CASE_ENDS = frozenset({";;", ";&", ";;&"})
@@ -173,6 +173,8 @@ class _Reader:
                     words.append(word)
         if not words:
             raise NotUnderstood("a line without a command, or a variable that is set for later")
+        if words[0].plain is None:
+            raise NotUnderstood("a program whose name has to be computed")
         if words[0].bare in _RESERVED:
             raise NotUnderstood(f"`{words[0].bare}` in this place")
         if words[0].bare == "time" and len(words) > 1 and (words[1].bare in _RESERVED or _assignment(words[1])):

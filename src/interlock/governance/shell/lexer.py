@@ -56,8 +56,8 @@ class Word:
 
     @property
     def bare(self) -> str:
-        """The text of a word without any quotes or expansions, as reserved words must be written; else ""."""
-        return self.plain if self.plain is not None and len(self.pieces) == 1 and self.pieces[0].kind == "bare" else ""
+        """The text of a word without any quotes or variables, as reserved words must be written; else ""."""
+        return self.pieces[0].text if len(self.pieces) == 1 and self.pieces[0].kind == "bare" else ""
 
 
 class Token(NamedTuple):

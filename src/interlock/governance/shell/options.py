@@ -17,13 +17,15 @@ KINDS = frozenset({"flag", "refuse", "maybe", "text", "read", "place", "inside",
 _VALUED = KINDS - {"flag", "refuse", "maybe"}
 #: What the words beside the options may be.
 WORDS = frozenset(
-    {"none", "text", "read", "list", "place", "inside", "pattern", "revision", "remote", "tests", "runner"}
+    {"none", "text", "read", "list", "place", "inside", "pattern", "revision", "remote", "tests", "runner", "resources"}
 )
 
 #: Words that are paths a shell pattern may stand for, where a profile allows patterns at all.
 _MATCHED = frozenset({"read", "list", "place", "pattern"})
 _REVISION_MAGIC = re.compile(r":(?:\([^)]*\)|[!^/]+)?")
 #: A repository that is a program (`ext::sh -c ...`), or an option for the one that connects to it.
+#: Kinds of resources whose whole use is to hold credentials.
+_SECRET_RESOURCE = re.compile(r"(?:.*,)?[\w.-]*secrets?(?:[./,].*)?", re.I | re.S)
 _REMOTE_PROGRAM = re.compile(r"\w+::|.*://-|-", re.ASCII)
 
 
@@ -44,6 +46,7 @@ class Table:
         single: Whether long options have one dash, and there are no bundles.
         numbers: Whether `-5` is an option.
         globs: Whether its words may be shell patterns.
+        early: What the program looks for in all words, whatever stands before them, at the beginning of a word.
     """
 
     kinds: Mapping[str, str]
@@ -58,6 +61,7 @@ class Table:
     single: bool = False
     numbers: bool = False
     globs: bool = False
+    early: tuple[str, ...] = ()
 
     @property
     def special(self) -> frozenset[str]:
@@ -66,11 +70,15 @@ class Table:
 
 
 class Found(NamedTuple):
-    """One option with its kind and value, or another word (`kind` is "word", after `--` "rest")."""
+    """One option with its kind and value, or another word (`kind` is "word", after `--` "rest").
+
+    `apart` tells that the value is a word of its own, which another reader might take for an option.
+    """
 
     kind: str
     name: str
     value: str = ""
+    apart: bool = False
 
 
 class Objection(NamedTuple):
@@ -127,7 +135,7 @@ def _step(table: Table, words: tuple[str, ...], at: int) -> tuple[list[Found], i
         return found, at + 1
     if at + 1 == len(words):
         return [*found[:-1], Found("unknown", last.name)], at + 1
-    return [*found[:-1], last._replace(value=words[at + 1])], at + 2
+    return [*found[:-1], last._replace(value=words[at + 1], apart=True)], at + 2
 
 
 def _named(table: Table, word: str) -> Found:
@@ -194,6 +202,7 @@ def object_to(table: Table, words: tuple[str, ...], named: Collection[str], cwd:
     for one in every:
         if one.name in named or (one.value and one.value in named):
             continue
+        yield from _against_other_readings(table, one, cwd)
         if one.kind not in ("word", "rest"):
             found = _against_option(table, one, cwd)
         elif searching:
@@ -204,8 +213,22 @@ def object_to(table: Table, words: tuple[str, ...], named: Collection[str], cwd:
             yield found
 
 
+def _against_other_readings(table: Table, one: Found, cwd: str) -> Iterator[Objection]:
+    """What speaks against a value that may be taken for an option, or is looked at before all others.
+
+    `git diff -U --output=x` writes `x`, since `-U` needs no value; `pytest -k -pevil` loads `evil` before it reads on.
+    """
+    if one.value.startswith(table.early or ("\0",)) and (one.apart or one.kind in ("word", "rest")):
+        yield Objection(Effect.BLOCK, f"`{one.value}` is looked at wherever it stands")
+    if one.apart and one.value.startswith("-") and not one.value[1:2].isdecimal() and len(one.value) > 1:
+        for other in _step(table, (one.value,), 0)[0]:
+            found = None if other.kind in ("unknown", "word") else _against_option(table, other, cwd)
+            if found is not None:
+                yield Objection(found.effect, f"`{one.value}` may be read as an option: {found.reason}")
+
+
 def _against_option(table: Table, one: Found, cwd: str) -> Objection | None:
-    kind, name, value = one
+    kind, name, value, _ = one
     if kind == "unknown":
         return Objection(Effect.BLOCK, f"The option `{name}` is not known", known=False)
     if kind == "refuse":
@@ -237,6 +260,8 @@ def _against_word(table: Table, one: Found, cwd: str, down: bool) -> Objection |
         reason = _against_revision(word, cwd)
     elif kind == "remote":
         reason = _against_remote(word)
+    elif kind == "resources":
+        reason = f"`{word}` may show credentials" if _SECRET_RESOURCE.fullmatch(word) else ""
     elif kind == "inside":
         reason = why_not_inside(word, cwd=cwd)
     elif kind == "tests":

@@ -144,7 +144,7 @@ def _table(data: Mapping[str, Any], others: Mapping[str, Any], anywhere: Mapping
     for layer in layers:
         for kind in KINDS & layer.keys():
             kinds.update(dict.fromkeys(layer[kind].split(), kind))
-    unknown = data.keys() - KINDS - _SETTINGS - _SETS - {"includes", "words", "only", "bare"}
+    unknown = data.keys() - KINDS - _SETTINGS - _SETS - {"includes", "words", "only", "bare", "early"}
     if unknown or data.get("words", "none") not in WORDS:
         raise ValueError(f"a profile does not understand {sorted(unknown)} or {data.get('words')!r}")
     merged = {key: layer[key] for layer in layers for key in layer}
@@ -157,5 +157,6 @@ def _table(data: Mapping[str, Any], others: Mapping[str, Any], anywhere: Mapping
         words=data.get("words", "none"),
         only={name: re.compile(pattern, re.S) for name, pattern in only.items()},
         bare=bare,
+        early=tuple(data.get("early", "").split()),
         **settings,
     )

@@ -29,6 +29,7 @@ PREFIX = "INTERLOCK_"
 OTHER_VARIABLES: Mapping[str, str] = {
     "INTERLOCK_CONFIG": "the settings file to read",
     "INTERLOCK_PROFILE": "the profile to lay over it",
+    "INTERLOCK_VAULT_PASSPHRASE": "the passphrase of the vault",
     "INTERLOCK_CRASH": "how many crash points the test suite runs",
 }
 #: Kubernetes gives these to every container where a service is called `interlock`.

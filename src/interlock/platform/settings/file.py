@@ -8,11 +8,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from interlock.errors import SettingsError
 from interlock.platform.settings.keys import is_a_secret, masked, names_a_secret
 from interlock.platform.settings.layers import Key, Problem, dotted
+from interlock.records.toml_lines import lines_of
 
 NAME = "interlock.toml"
 _MAX_SIZE = 1024 * 1024
@@ -91,12 +92,16 @@ def read(path: Path, cwd: Path) -> SettingsFile:
         raise _broken(shown, str(error)) from None
     except RecursionError:
         raise _broken(shown, "It is nested too deeply") from None
-    lines = _Scanner(text).document()
+    lines = {key: line for key, line in lines_of(text).items() if _is_plain(key)}
     if path.name != "pyproject.toml":
         return SettingsFile(path=path, shown=shown, table=table, lines=lines)
     ours = table.get("tool", {}).get("interlock", {})
     below = {key[2:]: line for key, line in lines.items() if key[:2] == ("tool", "interlock")}
     return SettingsFile(path=path, shown=shown, table=ours, lines=below)
+
+
+def _is_plain(key: tuple[str | int, ...]) -> TypeGuard[Key]:
+    return all(isinstance(part, str) for part in key)
 
 
 def _text(path: Path, shown: str) -> str:
@@ -182,91 +187,3 @@ def _variable(file: SettingsFile, key: Key, value: Any) -> tuple[str, bool]:
         return re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_API_KEY", provider in ("openai", "anthropic")
     anthropic = "sk-ant-" in str(value) or any("anthropic" in part.lower() for part in key)
     return ("ANTHROPIC_API_KEY" if anthropic else "OPENAI_API_KEY"), True
-
-
-class _Scanner:
-    """Finds the line of every key in a text that is known to be TOML; tomllib itself does not tell."""
-
-    _TOKEN = re.compile(
-        r'''(?P<skip>\#[^\n]*|[ \t\r]+)
-          | (?P<end>\n)
-          | (?P<text>"""(?:\\.|[^\\])*?"""(?:"{0,2})|\'\'\'.*?\'\'\'(?:'{0,2})|"(?:\\.|[^"\\\n])*"|'[^'\n]*')
-          | (?P<mark>[\[\]{}=,.])
-          | (?P<bare>[^\s\#"'\[\]{}=,.]+)''',
-        re.DOTALL | re.VERBOSE,
-    )
-
-    def __init__(self, text: str) -> None:
-        self._tokens = self._cut(text)
-        self._kind, self._now, self._line = next(self._tokens)
-        self._lines: dict[Key, int] = {}
-
-    def document(self) -> dict[Key, int]:
-        """The line of every table and key, from 1."""
-        table: Key = ()
-        while self._kind != "stop":
-            if self._kind == "end":
-                self._next()
-            elif self._now == "[":
-                table = self._header()
-            else:
-                self._pair(table)
-        return self._lines
-
-    def _cut(self, text: str) -> Iterator[tuple[str, str, int]]:
-        line = 1
-        for found in self._TOKEN.finditer(text):
-            kind = found.lastgroup or "skip"
-            if kind != "skip":
-                yield kind, found[0], line
-            line += found[0].count("\n")
-        while True:
-            yield "stop", "", line
-
-    def _next(self) -> str:
-        before = self._now
-        self._kind, self._now, self._line = next(self._tokens)
-        return before
-
-    def _skip_ends(self) -> None:
-        while self._kind == "end":
-            self._next()
-
-    def _header(self) -> Key:
-        while self._now == "[":
-            self._next()
-        table = self._key(())
-        while self._now == "]":
-            self._next()
-        return table
-
-    def _key(self, table: Key) -> Key:
-        key = table
-        line = self._line
-        while True:
-            part = self._next()
-            key = (*key, tomllib.loads(f"k = {part}")["k"] if part[0] in "\"'" else part)
-            self._lines.setdefault(key, line)
-            if self._now != ".":
-                return key
-            self._next()
-
-    def _pair(self, table: Key) -> None:
-        key = self._key(table)
-        self._next()  # the equals sign
-        self._value(key)
-
-    def _value(self, key: Key) -> None:
-        if self._now in ("{", "["):
-            closing = "}" if self._next() == "{" else "]"
-            self._skip_ends()
-            while self._now != closing:
-                self._pair(key) if closing == "}" else self._value(key)
-                self._skip_ends()
-                if self._now == ",":
-                    self._next()
-                    self._skip_ends()
-            self._next()
-            return
-        while self._kind not in ("end", "stop") and self._now not in (",", "]", "}"):
-            self._next()

@@ -93,7 +93,8 @@ def load(
 
 
 def _key_files(settings: Settings, environ: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
-    variables = dict.fromkeys(provider.key_env for provider in settings.providers.values() if provider.key_env)
+    named = [*(provider.key_env for provider in settings.providers.values()), settings.web_search.key_env]
+    variables = dict.fromkeys(variable for variable in named if variable)
     return tuple(path for variable in variables if (path := key_file(variable, environ, cwd)))
 
 
@@ -228,7 +229,7 @@ def _contradictions(settings: Settings, values: Mapping[Key, Given]) -> Iterator
         key = ("providers", name)
         if not _NAME.fullmatch(name):
             yield _contradiction(f"{dotted(key)} is no name a provider can have", key)
-        if provider.base_url is None and provider.key_env is None:
+        if provider.base_url is None and provider.key_env is None and provider.key_vault is None:
             yield _contradiction(f"{dotted(key)} needs a base_url or a key_env", key)
 
 

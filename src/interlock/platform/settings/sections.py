@@ -15,21 +15,15 @@ from interlock.agents.provider import ProviderSettings
 from interlock.errors import SettingsError
 from interlock.platform.settings.keys import Keys
 from interlock.platform.settings.layers import dotted, leaves, nearest
+from interlock.platform.settings.money import BudgetSettings, PriceSettings, RateLimitSettings
+from interlock.platform.settings.people import AccessSettings, Name, RoleSettings, UserSettings, VaultSettings
+from interlock.platform.settings.recording import AuditSettings
+from interlock.platform.settings.tooling import Address, CodeInterpreterSettings, Seconds, Variable, WebSearchSettings
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000")]
-Seconds = Annotated[float, Meta(gt=0, le=10**9, description="a number of seconds greater than 0")]
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86,400")]
 Factor = Annotated[float, Meta(ge=1, le=1000, description="a number from 1 to 1,000")]
 Temperature = Annotated[float, Meta(ge=0, le=2, description="a number from 0 to 2")]
-Name = Annotated[str, Meta(pattern=r"\S", description="a text that is not empty")]
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable")]
-Address = Annotated[
-    str,
-    Meta(
-        pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$",
-        description="an http:// or https:// address without a user name or password",
-    ),
-]
 _NOT_SETTABLE = {"settable": False}
 
 
@@ -41,12 +35,14 @@ class ProviderAddress:
         api: Which wire it speaks.
         base_url: Where, or None for the vendor's own address.
         key_env: The environment variable that holds its key; None where it needs none.
+        key_vault: What its key is called in the vault; used where the variable holds none.
         max_connections: Connections kept at most.
     """
 
     api: Literal["openai-responses", "openai-chat", "anthropic"] = "openai-chat"
     base_url: Address | None = None
     key_env: Variable | None = None
+    key_vault: Name | None = None
     max_connections: Count = 512
 
 
@@ -59,20 +55,24 @@ class AgentSettings:
         model: The model's name at the provider.
         instructions: Standing orders.
         tools: Names of the tools it may ask for; what it may do with them is the policy's to say.
+        native_tools: The provider's own tools it may use; the gate is asked once for each, not for what it does.
         max_turns: Most model requests in one piece of work; None for `limits.max_turns`.
         max_output_tokens: Most tokens of one answer, reasoning included.
         temperature: Sampling temperature; None for the model's own.
         timeout: Seconds for one model request; None for `limits.model_timeout`.
+        permissions: What it may do at most, whoever it works for, such as `tool:use:files_*`; None for no limit.
     """
 
     provider: Name
     model: Name
     instructions: str = ""
     tools: tuple[str, ...] = ()
+    native_tools: tuple[Literal["web_search", "code_interpreter"], ...] = ()
     max_turns: Count | None = None
     max_output_tokens: Count = 16_384
     temperature: Temperature | None = None
     timeout: Seconds | None = None
+    permissions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,57 @@ class CommandSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardrailSettings:
+    """`[guardrails]`: whether work is taken where nobody set up a guardrail.
+
+    Args:
+        required: Where there must be at least one: in the profiles `production` and `prod`, always, or never.
+    """
+
+    required: Literal["production", "always", "never"] = "production"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSettings:
+    """`[approvals]`: how people are asked.
+
+    Args:
+        expires_after: Seconds after which silence is a denial, where the rule that asks says nothing else.
+    """
+
+    expires_after: Seconds = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """`[sandbox]`: what the kernel keeps commands from, whatever the policy overlooked.
+
+    Args:
+        level: Which walls; `auto` takes the strongest this machine has, `off` runs commands without any.
+        workspace: Whether commands may change the workspace, or only read it.
+        network: Whether commands may use the network; one that a person allowed may in any case.
+        exec: Whether only programs that the command policy names can be executed, or any program.
+        helpers: Programs that those may run beside what they are known to need.
+        read: Further files and folders commands may read.
+        write: Further files and folders they may change.
+        memory_mb: Most data one process may hold, in MB.
+        file_mb: Largest file a command may write, in MB.
+        processes: Most processes and threads of the user, all together; the kernel does not hold root to it.
+    """
+
+    level: Literal["auto", "bubblewrap+landlock", "landlock", "bubblewrap", "seccomp", "off"] = "auto"
+    workspace: Literal["write", "read"] = "write"
+    network: bool = False
+    exec: Literal["policy", "any"] = "policy"
+    helpers: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    memory_mb: Count = 4096
+    file_mb: Count = 4096
+    processes: Count = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
     """`[limits]`: how much at once, and how long; times in seconds, None for no limit.
 
@@ -114,6 +165,7 @@ class LimitSettings:
         tool_timeout: Seconds for one tool call; a tool's own limit may be shorter.
         model_timeout: Seconds for one model request.
         max_turns: Most model requests in one piece of work of one agent.
+        max_prompt_length: Most characters of a task's text, its context included.
         shutdown_grace: Seconds that running steps get to finish when the process is asked to stop.
     """
 
@@ -123,6 +175,7 @@ class LimitSettings:
     tool_timeout: Seconds | None = 120.0
     model_timeout: Seconds = 120.0
     max_turns: Count = 30
+    max_prompt_length: Count = 100_000
     shutdown_grace: Grace = 10.0
 
 
@@ -156,21 +209,6 @@ class LogSettings:
     format: Literal["text", "json"] = "text"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceSettings:
-    """`[prices."MODEL"]`: what a model costs, in USD per million tokens, instead of the price table's figures.
-
-    Args:
-        input: For tokens sent.
-        output: For tokens received.
-        cached_input: For tokens read from the provider's cache; None for the price of `input`.
-    """
-
-    input: Decimal
-    output: Decimal
-    cached_input: Decimal | None = None
-
-
 PROVIDERS: Mapping[str, ProviderAddress] = MappingProxyType(
     {
         "openai": ProviderAddress(api="openai-responses", key_env="OPENAI_API_KEY"),
@@ -196,10 +234,23 @@ class Settings:
         agents: Model agents by name.
         routing: Who gets a task.
         commands: Which commands agents may run.
+        policy: The policy file; None for the `policy.toml` beside the settings file, or in the workspace, if any.
+        guardrails: Whether work is taken without any guardrail.
+        sandbox: What the kernel keeps commands from.
+        code_interpreter: How the code interpreter runs code.
+        web_search: Who searches the web for agents.
+        approvals: How people are asked.
         limits: How much at once, and how long.
         retry: How often a failed step is tried again.
         log: What is written to stderr.
+        audit: Where the audit log goes, and what is in it.
+        vault: Where the key of the vault is.
+        access: Whether users must say who they are.
+        roles: Roles by name, besides the built-in ones.
+        users: Users by name, besides those of the store.
         prices: Prices by model, where they differ from the price table.
+        budgets: How much may be spent, by name.
+        rate_limits: How much may be begun in a time.
         profile: The chosen profile, if any.
         file: The settings file that was read, if any.
         keys: API keys by provider, never shown.
@@ -214,10 +265,23 @@ class Settings:
     agents: Mapping[str, AgentSettings] = field(default_factory=lambda: AGENTS)
     routing: RoutingSettings = RoutingSettings()
     commands: CommandSettings = CommandSettings()
+    policy: Path | None = None
+    guardrails: GuardrailSettings = GuardrailSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    code_interpreter: CodeInterpreterSettings = field(default_factory=CodeInterpreterSettings)
+    web_search: WebSearchSettings = field(default_factory=WebSearchSettings)
+    approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    vault: VaultSettings = field(default_factory=VaultSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    roles: Mapping[str, RoleSettings] = field(default_factory=dict)
+    users: Mapping[str, UserSettings] = field(default_factory=dict)
     prices: Mapping[str, PriceSettings] = field(default_factory=dict)
+    budgets: Mapping[str, BudgetSettings] = field(default_factory=dict)
+    rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)
     profile: str | None = field(default=None, metadata=_NOT_SETTABLE)
     file: Path | None = field(default=None, metadata=_NOT_SETTABLE)
     keys: Keys = field(default_factory=Keys, metadata=_NOT_SETTABLE)
@@ -246,7 +310,9 @@ class Settings:
         """Whether an agent of these settings has the key it needs, or needs none."""
         found = self.agents.get(agent)
         provider = self.providers.get(found.provider) if found else None
-        return found is not None and provider is not None and (not provider.key_env or found.provider in self.keys)
+        if found is None or provider is None:
+            return False
+        return not provider.key_env or found.provider in self.keys or provider.key_vault is not None
 
     def variable_of(self, agent: str) -> str:
         """The environment variable that holds the key an agent needs; OpenAI's where nobody knows the agent."""

@@ -14,11 +14,11 @@ def queries() -> dict[str, str]:
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def migrations() -> list[str]:
-    """The migrations in order; the number of the last one is the version of the schema."""
+def migrations() -> dict[int, str]:
+    """The migrations by their numbers, in order; the last number is the version of the schema."""
     here = resources.files(__name__)
     names = sorted(entry.name for entry in here.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", entry.name))
-    return [_text(name) for name in names]
+    return {int(name[:4]): _text(name) for name in names}
 
 
 def _text(name: str) -> str:

@@ -1,0 +1,151 @@
+"""A step is done by its tool as the plan says, or by an agent that is shown what the step builds on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from interlock.agents.agent import Answer, Bench, Brief
+from interlock.errors import RateLimitError, ToolFailed, UsageError
+from interlock.flows.doing import filled_in, kind_of, references_in, shown, step_doer
+from interlock.flows.plan import plan_flow, plan_of
+from interlock.flows.plan_results import results_of
+from interlock.records.plan import Plan, Step
+from interlock.tools.function import tool
+from interlock.tools.tool import Tool
+from tests.engine.rig import rig
+from tests.flows.test_plan import carry_out
+
+
+@tool
+def add(one: int, other: int) -> int:
+    """Add two numbers."""
+    return one + other
+
+
+@tool
+def boom() -> str:
+    """Break."""
+    raise ValueError("it broke")
+
+
+@tool
+def busy() -> str:
+    """Have no time."""
+    raise RateLimitError("Too many requests.")
+
+
+class Helper:
+    """An agent that says what it was shown."""
+
+    id = "helper"
+
+    def __init__(self) -> None:
+        self.briefs: list[Brief] = []
+
+    async def work(self, brief: Brief, bench: Bench) -> Answer:
+        self.briefs.append(brief)
+        return Answer(output=f"did: {brief.text}", agent=self.id)
+
+
+TOOLS: dict[str, Tool] = {one.spec.name: one for one in (add, boom, busy)}
+
+
+async def named(name: str) -> Tool:
+    if name not in TOOLS:
+        raise UsageError(f"This process does not know the tool {name!r}.", code="usage.tool")
+    return TOOLS[name]
+
+
+async def done(plan: Plan, helper: Helper | None = None, **execution: Any) -> Any:
+    helper = helper or Helper()
+
+    async def anyone(step: Step) -> Helper:
+        return helper
+
+    async with rig({"plan": plan_flow(lambda run: step_doer(anyone, named))}) as house:
+        await carry_out(house, plan, **execution)
+        run = await house.load()
+    found = plan_of(run)
+    assert found is not None
+    return {one.step_id: one for one in results_of(run, found)}
+
+
+async def test_a_tool_is_called_with_what_the_plan_says_and_outputs_flow_on() -> None:
+    plan = Plan(
+        "sum",
+        [
+            Step("a", tool="add", tool_input={"one": 1, "other": 2}),
+            Step("b", tool="add", tool_input={"one": "${a}", "other": 10}, dependencies=["a"]),
+            Step("c", "Tell ${b} to people", dependencies=["b"]),
+        ],
+    )
+    helper = Helper()
+    found = await done(plan, helper)
+    assert (found["a"].output, found["b"].output) == (3, 13)
+    assert helper.briefs[0].context["results"] == {"b": 13}
+    assert helper.briefs[0].context["whole_task"] == "sum"
+    assert found["c"].started_at is not None
+    assert found["c"].seconds >= 0
+
+
+async def test_failures_are_sorted_by_kind_and_hold_up_only_what_needs_them() -> None:
+    plan = Plan(
+        "p",
+        [
+            Step("boom", tool="boom"),
+            Step("busy", tool="busy"),
+            Step("wrong", tool="add", tool_input={"one": "x", "other": 2}),
+            Step("unknown", tool="rocket", tool_input={}),
+            Step("after", dependencies=["boom"]),
+            Step("later", dependencies=["after"]),
+            Step("fine"),
+        ],
+    )
+    found = await done(plan)
+    assert {name: (one.status, one.kind) for name, one in found.items()} == {
+        "boom": ("failed", "tool_error"),
+        "busy": ("failed", "rate_limit"),
+        "wrong": ("failed", "validation"),
+        "unknown": ("failed", "validation"),
+        "after": ("skipped", "skipped"),
+        "later": ("skipped", "skipped"),
+        "fine": ("completed", ""),
+    }
+    assert "rate_limit" in str(found["busy"].error)
+    assert "rocket" in str(found["unknown"].error)
+
+
+async def test_tries_are_counted() -> None:
+    found = await done(Plan("p", [Step("busy", tool="busy", metadata={"retries": 2})]))
+    assert found["busy"].attempts == 3
+
+
+def test_references_become_outputs() -> None:
+    inputs = {"a": {"rows": [{"name": "x"}]}, "b": "text"}
+    assert filled_in("${a.rows.0.name}", inputs) == "x"
+    assert filled_in({"q": ["${a}", "about ${b}!"]}, inputs) == {"q": [inputs["a"], "about text!"]}
+    assert filled_in("$HOME and ${ }", inputs) == "$HOME and ${ }"
+    for wrong in ("${c}", "${a.cols}", "${a.rows.9}", "${b.x}"):
+        with pytest.raises(ToolFailed):
+            filled_in(wrong, inputs)
+
+
+def test_a_reference_to_a_step_that_is_not_waited_for_is_found() -> None:
+    plan = Plan("p", [Step("a"), Step("b", tool="t", tool_input={"x": "${a}"})])
+    assert references_in(plan) == ["'b' uses ${a} but does not depend on 'a'."]
+
+
+def test_large_outputs_are_cut_to_their_share_and_small_ones_are_whole() -> None:
+    seen = shown({"small": {"x": 1}, "large": "y" * 100_000, "huge": "z" * 500_000}, "run_1", budget=10_000)
+    assert seen["small"] == {"x": 1}
+    assert len(seen["large"]["begins"]) + len(seen["huge"]["ends"]) <= 10_000
+    assert "run_1" in seen["huge"]["cut"]
+
+
+def test_every_code_has_a_kind() -> None:
+    assert kind_of("agent.output_truncated") == "validation"
+    assert kind_of("policy.refused") == "refused"
+    assert kind_of("budget.exceeded") == "over_budget"
+    assert kind_of("something.else") == "error"

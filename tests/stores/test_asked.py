@@ -1,0 +1,90 @@
+"""The table of questions says the same as the fold of the facts, whatever happens."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from interlock.records.fact import ApprovalUsed, GateAnswered, QuestionAnswered, QuestionAsked, Recorded, RunAdmitted
+from interlock.records.run import fold
+from interlock.stores.asked import Asked
+from interlock.stores.encoding import encode
+from interlock.stores.journal import Claim
+from interlock.stores.sql import migrations, queries
+from interlock.stores.sqlite import SqliteJournal
+from tests.laws.facts import legal_runs
+
+
+def table() -> sqlite3.Connection:
+    (script,) = [text for text in migrations().values() if "CREATE TABLE questions" in text]
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(script)
+    return connection
+
+
+@given(legal_runs(most=40))
+def test_the_table_and_the_fold_agree(recorded: list[Recorded]) -> None:
+    db = table()
+    rows = Asked(db, queries())
+    first = recorded[0].fact
+    assert isinstance(first, RunAdmitted)
+    for one in recorded:
+        rows.note("run", first.task.get("user"), one.fact, encode(one.fact), one.seq, one.at)
+    found = {row[0]: tuple(row[1:]) for row in db.execute("SELECT question_id, state, path, digest FROM questions")}
+    db.close()
+    run = fold("run", recorded)
+    about = {name: one for name, one in run.questions.items() if one.about == "approval"}
+    assert {name: row for name, row in found.items() if name in about} == {
+        name: (one.state, one.path, one.digest) for name, one in about.items()
+    }
+
+
+def question(number: int, **more: object) -> QuestionAsked:
+    about = {"path": f"tool/{number}", "question_id": f"q_{number:04}", "says": "May it?", "digest": f"d{number}"}
+    return QuestionAsked(about="approval", asks={"name": "deploy"}, **{**about, **more})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "interlock.db"
+
+
+async def test_open_questions_are_found_without_reading_a_run(path: Path) -> None:
+    journal = SqliteJournal(path)
+    for run in ("one", "two"):
+        claim = Claim(run_id=run, owner=journal.owner, fence=1, seq=0)
+        admitted = RunAdmitted(task={"description": "x", "user": "ann"}, task_id=run, flow="task", digest=run)
+        await journal.append(run, [admitted, question(1), question(2, quorum=2), question(3)], claim=claim)
+    await journal.append("one", [QuestionAnswered(question_id="q_0001", answer="allow", by="ben", digest="d1")])
+    await journal.append("one", [QuestionAnswered(question_id="q_0002", answer="allow", by="ben", digest="d2")])
+    await journal.append("one", [QuestionAnswered(question_id="q_0003", answer="allow", by="ann", digest="d3")])
+    own = [row for row in await journal.questions() if row.run_id == "one"]
+    assert [(row.question_id, row.allowed_by, row.user) for row in own] == [
+        ("q_0002", ("ben",), "ann"),
+        ("q_0003", (), "ann"),
+    ]
+    assert own[0].asked.asks == {"name": "deploy"}
+    states = {
+        row.question_id: row.state for row in await journal.questions(state="", prefix="q_") if row.run_id == "one"
+    }
+    assert states == {"q_0001": "allowed", "q_0002": "pending", "q_0003": "pending"}
+    assert len(await journal.questions(limit=2)) == 2
+    await journal.close()
+
+
+async def test_what_is_used_or_no_longer_asked_is_not_open(path: Path) -> None:
+    journal = SqliteJournal(path)
+    claim = Claim(run_id="run", owner=journal.owner, fence=1, seq=0)
+    admitted = RunAdmitted(task={"description": "x"}, task_id="t", flow="task", digest="d")
+    await journal.append("run", [admitted, question(1), question(2), question(3)], claim=claim)
+    await journal.append("run", [QuestionAnswered(question_id="q_0001", answer="allow", by="ben", digest="d1")])
+    used = ApprovalUsed(question_id="q_0001", path="tool/1", attempt=1)
+    allowed = GateAnswered(path="tool/2", act="tool", name="deploy", effect="allow")
+    other = question(4, path="tool/3")
+    await journal.append("run", [used, allowed, other], claim=claim)
+    states = {row.question_id: row.state for row in await journal.questions(state="")}
+    assert states == {"q_0001": "used", "q_0002": "void", "q_0003": "void", "q_0004": "pending"}
+    await journal.close()
