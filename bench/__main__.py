@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from bench import audit, call, journal, policy, redaction, resume, size
+from bench import audit, call, journal, plans, policy, redaction, resume, size
 from bench.measure import ROOT, Options, machine, make_peers
 from bench.report import as_text, write
 
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "redaction": redaction.measure,
     "policy": policy.measure,
     "audit": audit.measure,
+    "plans": plans.measure,
 }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import base64
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -93,6 +95,39 @@ def test_every_settings_snippet_is_good(number: int, tmp_path: Path) -> None:
         return
     (tmp_path / "interlock.toml").write_text(text)
     assert load(environ={}, cwd=tmp_path).file == tmp_path / "interlock.toml", _named(page)
+
+
+def test_the_readmes_commands_end_as_it_says(tmp_path: Path) -> None:
+    """Each is run in a folder with the README's own policy file; what needs the id of something real is left out."""
+    readme = (HOUSE / "README.md").read_text()
+    blocks = [code for language, code in BLOCK.findall(readme) if language == "sh"]
+    (tmp_path / "policy.toml").write_text(next(code for code in BLOCK.findall(readme) if code[0] == "toml")[1])
+    (tmp_path / "vault.key").write_text(base64.urlsafe_b64encode(bytes(32)).decode())
+    (tmp_path / "vault.key").chmod(0o600)
+    env = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "MAIL_KEY": "much-secret",
+    }
+    env["INTERLOCK_VAULT__KEY_FILE"] = str(tmp_path / "vault.key")
+    wrong = []
+    for line in "".join(blocks).splitlines():
+        command, _, says = line.partition("  # ")
+        if " ID" in command:
+            continue
+        said = re.search(r"; exit code (\d)", says)
+        words = shlex.split(command)
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+        word = re.match(r" *(allow|approval|block)\b", says)
+        if done.returncode != int(said[1] if said else 0) or (word and f"verdict\t{word[1]}" not in done.stdout):
+            wrong.append((command, done.returncode, done.stdout, done.stderr))
+    assert wrong == []
+
+
+def test_the_readme_leads_to_every_how_to() -> None:
+    readme = (HOUSE / "README.md").read_text()
+    pages = sorted((HOUSE / "docs" / "how-to").glob("*.md"))
+    assert [page.name for page in pages if f"(docs/how-to/{page.name})" not in readme] == []
 
 
 def test_every_error_code_is_documented() -> None:

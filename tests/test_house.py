@@ -30,16 +30,27 @@ VAGUE = {"util", "utils", "helper", "helpers", "common", "base", "core", "misc",
 HEAVY = {
     "aiohttp",
     "anthropic",
+    "anyio",
+    "asyncpg",
+    "cryptography",
     "genai_prices",
     "httpx",
     "httpx2",
+    "keyring",
     "logfire",
+    "mcp",
+    "mcp_types",
+    "moto",
+    "obstore",
     "openai",
-    "opentelemetry.sdk",
+    "opentelemetry",
+    "pydantic",
+    "re2",
     "rich",
     "sqlglot",
     "structlog",
     "tree_sitter",
+    "yaml",
 }
 
 
@@ -140,6 +151,8 @@ def test_importing_it_leaks_nothing() -> None:
         "from interlock import Platform, Task, tool, run, configure",
         "import interlock.cli.app",
         "import interlock.testing",
+        "import interlock.cli.app as app; app.perform(['run', 'list', '--home', '/nowhere', '--json'])",
+        "import interlock.cli.app as app; app.perform(['approval', 'list', '--home', '/nowhere', '--json'])",
     ],
 )
 def test_it_starts_without_anything_heavy(program: str) -> None:

@@ -164,6 +164,12 @@ async def test_an_answer_must_fit_the_schema_that_was_asked_for() -> None:
         await work(lambda text: "yes", brief)
 
 
+@pytest.mark.parametrize("id", [["deployed"], 7, ""])
+def test_an_agent_whose_id_is_no_text_is_refused_before_it_works(id: Any) -> None:
+    with pytest.raises(UsageError, match="The id of an agent is a text"):
+        as_agent("x", ScriptedAgent(id))
+
+
 def test_as_agent_keeps_what_works_at_a_bench_and_wraps_the_rest() -> None:
     scripted = ScriptedAgent()
     assert as_agent("x", scripted) is scripted

@@ -60,6 +60,23 @@ def test_the_answer_names_the_line_the_reason_and_who_is_asked_and_each_part(cli
     assert told["reason"] == "It changes what others build on."
 
 
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("git status -s",), "git status"),
+        (("--sql", "SELECT name FROM users", "--dialect", "postgres"), "sql.select"),
+        (("--tool", "deploy", "--args", '{"env": "staging"}'), "tool.registered"),
+        (("--task", "Look around"), ""),
+    ],
+)
+def test_an_allow_has_its_place_and_reason_too(cli: Cli, words: tuple[str, ...], rule: str) -> None:
+    told = json.loads(cli("policy", "test", *words, "--json").out)
+    assert (told["effect"], told["rule"]) == ("allow", rule)
+    assert rule in told["reason"]
+    assert "allows it." in told["reason"] or "forbids it." in told["reason"]
+    assert told["place"].startswith("policy.toml:") is (rule in ("git status", "sql.select"))
+
+
 def test_paths_below_the_workspace_are_inside(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     file = tmp_path / "work" / "notes.txt"

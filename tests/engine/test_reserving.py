@@ -333,3 +333,22 @@ async def test_a_refusal_loses_nothing_that_was_done_before_it() -> None:
         assert end.finished.failure.code == "budget.exceeded"
         run = await test.load()
         assert run.steps["model/1"].output == "kept"
+
+
+@pytest.mark.parametrize("cost", [-5, 10**30, 1.5, float("nan"), True])
+async def test_a_cost_that_cannot_be_is_charged_as_all_that_was_held(cost: Any) -> None:
+    async with rig(asks(Works(output=Done(output="ok", usage=USED, cost_micros=cost))), gate=gate()) as test:
+        end = await test.go()
+        assert end.finished is not None
+        assert (end.finished.status, end.finished.cost_micros) == ("completed", None)
+        assert await balance(test) == (40, 0)
+
+
+@pytest.mark.parametrize("tokens", [-(10**9), 10**30, float("nan"), None])
+async def test_tokens_that_cannot_be_make_the_price_unknown(tokens: Any) -> None:
+    used = Usage(input_tokens=5, output_tokens=tokens, requests=1)
+    async with rig(asks(Works(output=Done(output="ok", usage=used, cost_micros=1))), gate=gate()) as test:
+        end = await test.go()
+        assert end.finished is not None
+        assert end.finished.status == "completed"
+        assert await balance(test) == (40, 0)

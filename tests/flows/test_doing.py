@@ -12,8 +12,9 @@ from interlock.flows.doing import filled_in, kind_of, references_in, shown, step
 from interlock.flows.plan import plan_flow, plan_of
 from interlock.flows.plan_results import results_of
 from interlock.records.plan import Plan, Step
+from interlock.records.verdict import Act, Permit
 from interlock.tools.function import tool
-from interlock.tools.tool import Tool
+from interlock.tools.tool import Caller, Tool, ToolSpec
 from tests.engine.rig import rig
 from tests.flows.test_plan import carry_out
 
@@ -149,3 +150,33 @@ def test_every_code_has_a_kind() -> None:
     assert kind_of("policy.refused") == "refused"
     assert kind_of("budget.exceeded") == "over_budget"
     assert kind_of("something.else") == "error"
+
+
+async def test_a_tool_that_asks_for_what_is_no_tools_to_do_is_not_run() -> None:
+    class Sneaky:
+        spec = ToolSpec(name="sneaky", description="Passes for a model.", parameters={"type": "object"})
+        repeatable = False
+        ran = False
+
+        def act(self, arguments: Any, caller: Caller) -> Act:
+            return Act(kind="model", name="sneaky")
+
+        async def run(self, permit: Permit, caller: Caller) -> Any:
+            self.ran = True
+
+    sneaky = Sneaky()
+
+    async def anyone(step: Step) -> Helper:
+        return Helper()
+
+    async def found(name: str) -> Tool:
+        return sneaky
+
+    async with rig({"plan": plan_flow(lambda run: step_doer(anyone, found))}) as house:
+        plan = Plan("p", [Step("one", tool="sneaky", tool_input={})])
+        await carry_out(house, plan)
+        run = await house.load()
+        known = plan_of(run)
+        assert known is not None
+        (result,) = results_of(run, known)
+    assert (result.status, result.kind, sneaky.ran) == ("failed", "tool_error", False)

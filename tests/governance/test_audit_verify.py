@@ -18,6 +18,7 @@ from interlock.governance.audit.log import read_lines
 from interlock.governance.audit.places import kept_checkpoints, verify_place
 from interlock.governance.audit.tree import CompactRange
 from interlock.governance.audit.verify import verify
+from interlock.platform.auditing import AuditBook
 from interlock.stores.sqlite_file import open_reader
 from tests.governance.audit_rig import RUN, AuditedHome
 
@@ -329,3 +330,30 @@ def test_checkpoints_from_elsewhere_count(home: AuditedHome) -> None:
     home.kept.write_text(written(elsewhere[:1]))
     assert home.verify().ok  # in the home itself everything fits
     assert kinds(home.verify(more=elsewhere)) == {"cut"}
+
+
+def test_the_time_of_a_fact_is_known_too(home: AuditedHome) -> None:
+    home.tamper("UPDATE facts SET at = at - 3600 WHERE seq = 7")
+    report = home.verify()
+    assert kinds(report) == {"fact"}
+    assert "time" in report.findings[0].says
+
+
+def test_a_store_that_was_taken_away_or_emptied_is_missed(home: AuditedHome) -> None:
+    book = AuditBook(home.store.parent)
+    assert book.check().report.ok
+    home.store.write_bytes(b"")
+    assert {"damaged", "cut"} <= kinds(book.check().report)
+    for file in home.store.parent.glob("interlock.db*"):
+        file.unlink()
+    assert kinds(book.check().report) == {"cut"}
+
+
+def test_a_home_that_never_had_a_log_has_nothing_wrong_with_it(tmp_path: Path) -> None:
+    assert AuditBook(tmp_path).check().report.ok
+
+
+def test_a_forged_beginning_is_a_finding_and_no_crash(home: AuditedHome) -> None:
+    home.tamper("DELETE FROM audit WHERE n <= 5")
+    home.tamper('INSERT INTO audit_marks (name, n, state) VALUES (\'anchor\', 5, \'{"leaf": "ab", "range": ["zz"]}\')')
+    assert "damaged" in kinds(home.verify())

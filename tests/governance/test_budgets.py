@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -132,3 +133,10 @@ def test_at_the_door_only_what_is_known_there_counts() -> None:
     assert not Budget(limit=1, scope="agent").applies_at_the_door(act())
     assert not Budget(limit=1, per="run").applies_at_the_door(act())
     assert not Budget(limit=1, match={"model": "*"}).applies_at_the_door(act())
+
+
+def test_no_spelling_of_a_model_goes_past_a_budget_for_it() -> None:
+    budget = Budget(limit=1, match={"model": "GPT-4*", "provider": "openai"})
+    asked = Act(kind="model", name="gpt-4O-mini", arguments={"provider": "OpenAI"})
+    assert budget.applies(asked)
+    assert not budget.applies(replace(asked, name="o3"))

@@ -290,3 +290,86 @@ def test_no_wrapping_makes_a_forbidden_command_allowed(before: list[str], after:
     for wrapper in (["sudo"], ["env"], ["timeout", "5"], ["env", "sudo"]):
         assert policy.judge([*wrapper, *before, "rm", "-rf", *after]).effect is Effect.BLOCK
     assert policy.judge(["sh", "-c", shlex.join(["rm", "-rf", *after])]).effect is Effect.BLOCK
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "tar --use-compress-prog=rm -cf x y",
+            "tar -cIrm -f x y",
+            "tar cIf rm x y",
+            "tar --checkpoint-act=exec=rm -cf x y",
+        ),
+        *("rsync -erm x y", "man -Prm x", "man --pag=rm x", "sort --outp=/etc/x y", "sort --compress-p=rm y"),
+        *("make --ev=x", "make -E x", "go vet -vettool=x", "zip x y -T --unzip-comm=rm", "vim '+!rm' x"),
+        *("sed -i.bak s/a/b/ f", "sed -ni p f", "sed --in-pl s/a/b/ f", "sed s/a/b/e f", "sed '1e rm x' f"),
+        *("sed 'w /etc/x' f", "sed 'p;e id' f", "sed 's,a,b,gw x' f", "sed '1{e id\n}' f", "sed -l 5 '1e id' f"),
+        *("awk 'BEGIN{system(\"rm x\")}'", "awk -F : 'BEGIN{system(1)}'", "awk --assign x=1 'BEGIN{system(1)}'"),
+        *("awk '{print | \"sh\"}' f", "awk '{print > \"/etc/x\"}' f", "awk '@load \"x\"' f", "gawk -i x 1 f"),
+    ],
+)
+def test_no_spelling_hides_that_a_program_without_a_profile_runs_another_or_writes(command: str) -> None:
+    programs = ["tar", "rsync", "man", "sort", "make", "go", "zip", "vim", "sed", "awk", "gawk"]
+    assert effect(CommandPolicy(allowed=programs), command) == "block"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "tar -xzf x",
+            "tar czf x y",
+            "tar tvf x",
+            "rsync -avz --delete a b",
+            "man ls",
+            "make -j4 all",
+            "go vet ./...",
+        ),
+        *("sort -t, -k2,2nr f", "zip -r x y", "sed -n 1,5p f", "sed -E 's|[0-9]+|N|g' f", "sed '/^#/d' f"),
+        *("sed ':a;N;$!ba;s/\\n/,/g' f", "sed -n '$=' f", "awk -F, '{s+=$3} END {print s}' f", "awk '$3 > 5' f"),
+        *("awk -F '|' '{print $2}' f", "awk '/a|b/' f", "awk -v file=x '$1 == file' f"),
+    ],
+)
+def test_what_only_looks_or_packs_goes_on_being_allowed(command: str) -> None:
+    programs = ["tar", "rsync", "man", "sort", "make", "go", "zip", "sed", "awk"]
+    assert effect(CommandPolicy(allowed=programs), command) == "allow"
+
+
+@pytest.mark.parametrize(
+    ("rule", "command"),
+    [
+        *(("npm publish", "npm pub"), ("npm publish", "npm --silent publ"), ("npm install", "npm i x")),
+        *(("npm uninstall", "npm r x"), ("npm exec", "npm x y"), ("docker exec", "docker container exec x y")),
+        *(("docker container exec", "docker exec x y"), ("docker rmi", "docker image rm x")),
+        *(("docker image rm", "docker rmi x"), ("docker run --privileged", "docker container run --privileged x")),
+    ],
+)
+def test_other_names_of_a_subcommand_are_forbidden_with_it(rule: str, command: str) -> None:
+    policy = CommandPolicy(allowed=["npm", "docker"], forbidden=[rule])
+    verdict = policy.judge(shlex.split(command))
+    assert (verdict.effect.word, verdict.rule) == ("block", rule)
+    assert (
+        effect(CommandPolicy(allowed=["npm", "docker"], forbidden=["npm publish", "docker exec"]), "npm test")
+        == "allow"
+    )
+
+
+def test_brackets_that_never_close_take_no_time() -> None:
+    began = time.perf_counter()
+    for pattern, wanted in (("[" * 15_000, "block"), ("*[" * 7_000, "block"), ("[a" * 7_000 + "]", "allow")):
+        assert CommandPolicy(allowed=["ls"]).judge_text(f"ls {pattern}").effect.word == wanted
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".interlock/keys/links", ".interlock/interlock.db", "/srv/work/.interlock/vault.json", "~/.interlock/audit"),
+        *("home/keys/links", "home/keys/audit.ed25519", "home/interlock.db-wal", "home/vault.key"),
+    ],
+)
+def test_what_governs_agents_is_not_shown_to_them_even_without_a_sandbox(path: str) -> None:
+    policy = CommandPolicy(allowed=["cat", "cp", "grep"])
+    for command in (f"cat {path}", f"cp {path} x", f"grep -r x {path}"):
+        assert policy.judge(command.split(), "/srv/work").effect.word == "block"

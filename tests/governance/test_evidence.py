@@ -96,3 +96,28 @@ async def test_another_policy_is_another_digest_and_the_same_one_is_the_same_eve
     ]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
+
+
+def test_a_large_file_that_is_changed_in_place_is_known_for_it_even_with_its_time_set_back(tmp_path: Path) -> None:
+    large = tmp_path / "deploy.py"
+    large.write_bytes(b"#" * (LARGEST + 1))
+    before, about = files_of(["python3", "deploy.py"], str(tmp_path)), large.stat()
+    with large.open("r+b") as file:
+        file.write(b"EVIL")
+    os.utime(large, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert files_of(["python3", "deploy.py"], str(tmp_path)) != before
+
+
+def test_files_in_a_text_of_commands_in_a_list_and_behind_m_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "deploy.py").write_text("one")
+    (tmp_path / "one.txt").write_text("one")
+    for argv in (["bash", "-c", "set -e; python3 deploy.py --now"], ["python3", "-m", "deploy"]):
+        assert set(files_of(argv, str(tmp_path))) == {"deploy.py"}
+    assert set(files_of(["lint", "--files=deploy.py,one.txt"], str(tmp_path))) == {"deploy.py", "one.txt"}
+
+
+async def test_a_program_of_the_workspace_is_known_by_its_content(tmp_path: Path) -> None:
+    program = tmp_path / "tool"
+    program.write_text("one")
+    act = Act(kind="command", name="tool", arguments={"argv": ["tool"], "program": str(program)}, cwd=str(tmp_path))
+    assert set((await gather(act, ASKS, ()))["files"]) == {"tool"}

@@ -242,3 +242,17 @@ def test_a_condition_that_is_slow_once_is_asked_again_and_slow_twice_counts_as_m
 def test_a_word_that_is_never_found_is_pointed_out(condition: Any, word: str) -> None:
     doubt = why_it_never_matches(guard(condition))
     assert (repr(word) in doubt) if word else doubt == ""
+
+
+def test_what_a_condition_changes_in_an_act_is_neither_judged_nor_done() -> None:
+    def turn(act: Act) -> bool:
+        act.arguments["target"] = "production"  # type: ignore[index]
+        act.arguments["rows"].append(4)
+        return False
+
+    act = Act(kind="tool", name="deploy", arguments={"target": "staging", "rows": [1]})
+    seen: list[Any] = []
+    turns = Guardrail("turns", GuardrailType.BLOCK, turn, "No.", on=("tool_call",))
+    looks = Guardrail("looks", GuardrailType.BLOCK, lambda act: seen.append(act.arguments), "No.", on=("tool_call",))
+    assert judge_at("tool_call", [turns, looks], act) is None
+    assert act.arguments == seen[0] == {"target": "staging", "rows": [1]}

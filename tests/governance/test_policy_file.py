@@ -293,3 +293,21 @@ def test_the_example_policy_is_good_and_says_what_it_says() -> None:
     assert policy.rules > 20
     assert policy.warnings == ()
     assert policy.guardrails
+
+
+def test_a_rule_that_forbids_an_argument_looks_into_lists_and_objects() -> None:
+    text = '[[tool]]\nname = "fetch"\ndecision = "block"\narguments = { path = "^/etc" }\n'
+    rule = parse_policy(text).tools[0]
+    for path in ("/etc/x", ["/srv", "/etc/x"], {"one": {"two": "/etc/x"}}):
+        verdict = rule.judge("fetch", {"path": path})
+        assert verdict is not None
+        assert verdict.effect is Effect.BLOCK
+    assert rule.judge("fetch", {"path": ["/srv", "a/etc"]}) is None
+
+
+def test_wide_letters_do_not_hide_a_word_from_a_guardrail() -> None:
+    text = '[[guardrail]]\nname = "n"\nmessage = "No."\n{}\n'
+    for condition in ('contains = ["drop table"]', 'matches = "(?i)drop table"'):
+        guardrail = parse_policy(text.format(condition)).guardrails[0]
+        assert guardrail.judge(Task("please \uff24\uff32\uff2f\uff30 table x")) is not None
+        assert guardrail.judge(Task("please tidy the table \u2014 x")) is None

@@ -121,3 +121,10 @@ def test_no_way_to_cut_wrapped_base64_lets_a_registered_value_through(
     whole = coded.replace("\n", "")
     first, last = -(-len(before) * 8 // 6), (len(before) + len(value.encode())) * 8 // 6
     assert whole[first:last] not in shown.replace("\n", "")
+
+
+def test_a_secret_number_is_hidden_as_a_float_too() -> None:
+    redactor = Redactor({"pin": "4815162342"}, key=b"k")
+    hidden = redactor.known({"a": 4815162342.0, "b": 4815162342, "c": 4815162342.5, "d": float("inf")})
+    assert hidden == {"a": hidden["b"], "b": hidden["b"], "c": 4815162342.5, "d": float("inf")}
+    assert str(hidden["b"]).startswith("[REDACTED:pin:")

@@ -9,7 +9,9 @@ import pytest
 
 from interlock import Platform as HybridPlatform
 from interlock import Task
+from interlock.agents.agent import Answer, Attempt, Bench, Brief, Done
 from interlock.errors import UsageError
+from interlock.records.money import Usage
 from interlock.resilience import CostTracker, RateLimiter
 from interlock.testing import ScriptedAgent
 
@@ -40,6 +42,39 @@ async def test_at_000_11_daily_limits_are_enforced(tmp_path: Path) -> None:
         results = [await platform.run(Task(description=f"task {number}")) for number in range(2)]
         assert [result["status"] for result in results] == ["completed", "blocked"]
         assert "UTC" in results[1]["error"]
+
+
+class OneCent:
+    """An agent whose every answer costs a cent."""
+
+    id = "openai"
+
+    async def work(self, brief: Brief, bench: Bench) -> Answer:
+        async def act(attempt: Attempt) -> Done:
+            return Done(output="done", usage=Usage(output_tokens=7, requests=1), cost_micros=10_000)
+
+        return Answer(output=await bench.step("call", act, what="agent", label=self.id), agent=self.id)
+
+
+async def test_at_000_11_the_cost_of_a_day_is_limited_likewise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with HybridPlatform(home=tmp_path) as platform:
+        platform.register_agent("openai", OneCent())
+        platform.set_rate_limits(
+            max_tasks_per_day=1000,
+            max_cost_per_day=0.02,
+        )
+        results = [await platform.run(Task(description=f"task {number}")) for number in range(3)]
+
+        # Track token usage
+        metrics = platform.get_metrics()
+        print(f"Total tokens used: {metrics['total_tokens']}")
+        print(f"Estimated cost: ${metrics['estimated_cost']:.2f}")
+    assert [result["status"] for result in results] == ["completed", "completed", "blocked"]
+    assert "max_cost_per_day" in results[2]["error"]
+    assert "UTC" in results[2]["hint"]
+    assert capsys.readouterr().out == "Total tokens used: 14\nEstimated cost: $0.02\n"
 
 
 async def test_at_000_20_the_eleventh_task_in_a_minute_is_refused_in_production(tmp_path: Path) -> None:

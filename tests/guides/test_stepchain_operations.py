@@ -1,4 +1,4 @@
-"""What the StepChain guide says about production, audit and monitoring, as it says it: only import lines are changed."""
+"""What the StepChain guide says about production, audit and monitoring, as it says it; only imports are changed."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class ExecutionMetrics:
     completed_steps: int = 0
     failed_steps: int = 0
     total_duration: float = 0
-    step_durations: Dict[str, float] = None  # type: ignore[assignment]  # noqa: RUF013, UP006
+    step_durations: Dict[str, float] = None  # type: ignore[assignment]  # noqa: UP006
 
     def success_rate(self):  # type: ignore[no-untyped-def]
         if self.total_steps == 0:

@@ -258,9 +258,9 @@ def safe_database_tool(query: str) -> dict:  # type: ignore[type-arg]
 
 
 def test_at_004_13_the_exceptions_of_a_tool_arrive_word_for_word() -> None:
-    with pytest.raises(ValueError, match="^Destructive operations not allowed$"):
+    with pytest.raises(ValueError, match=r"^Destructive operations not allowed$"):
         safe_database_tool("drop table users")
-    with pytest.raises(ValueError, match="^Only SELECT queries allowed$"):
+    with pytest.raises(ValueError, match=r"^Only SELECT queries allowed$"):
         safe_database_tool("INSERT INTO users VALUES (1)")
     queries = {"good": "SELECT 1", "drop": "DROP TABLE users", "insert": "INSERT INTO users VALUES (1)"}
     plan = Plan(

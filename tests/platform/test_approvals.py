@@ -203,3 +203,30 @@ async def test_an_answer_is_allow_or_deny(tmp_path: Path) -> None:
         token = await platform.approvals.link(id, "rana")
         with pytest.raises(UsageError):
             await platform.approvals.answer_link(token, "maybe")  # type: ignore[arg-type]
+
+
+async def test_an_approver_of_a_tenant_has_no_voice_in_a_run_of_none(tmp_path: Path) -> None:
+    async with Platform(home=tmp_path) as platform:
+        platform.register_agent("openai", ScriptedAgent())
+        platform.add_guardrail(asks())
+        platform.access.add_user("ann", ["operator"])
+        platform.access.add_user("rana", ["approver"])
+        platform.access.add_user("bob", ["approver"], tenant="acme")
+        id = (await platform.run(Task("deploy"), user="ann")).approval_id
+        assert id is not None
+        assert await code_of(platform.approvals.approve(id, by="bob")) == "approval.not_yours"
+        assert (await platform.approvals.approve(id, by="rana")).status == "allowed"
+
+
+async def test_nobody_allows_their_own_request_by_another_spelling(tmp_path: Path) -> None:
+    async with held(tmp_path, user="ren\u00e9") as (platform, id, agent):
+        for by in ("Rene\u0301", "\uff52en\u00e9", "ren\u00e9\ufe0f"):
+            assert await code_of(platform.approvals.approve(id, by=by)) == "approval.self"
+    assert agent.calls == 0
+
+
+async def test_two_spellings_of_a_name_are_no_two_people(tmp_path: Path) -> None:
+    async with held(tmp_path, quorum=2) as (platform, id, agent):
+        await platform.approvals.approve(id, by="ren\u00e9")
+        assert await code_of(platform.approvals.approve(id, by="rene\u0301")) == "approval.already_answered"
+    assert agent.calls == 0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from interlock import Platform, Task, TaskType
+from interlock import Budget, Platform, Task, TaskType
 from interlock.errors import UsageError
 from interlock.platform.redacting import LiveTexts, redactor_for
 from interlock.platform.settings import Keys, Settings
@@ -190,3 +190,38 @@ async def test_a_secret_in_a_file_goes_to_no_model_and_is_not_overwritten_by_its
     assert failure is not None
     assert "redaction.marker" in failure.says
     assert (tmp_path / "settings.conf").read_text() == kept
+
+
+@pytest.mark.parametrize("whose", ["user", "tenant"])
+async def test_a_secret_as_the_name_of_a_user_or_tenant_is_refused_and_nowhere_kept(tmp_path: Path, whose: str) -> None:
+    def named(name: str) -> Task:
+        return Task("work", user=name) if whose == "user" else Task("work", tenant=name)
+
+    home = tmp_path / "home"
+    async with Platform(home=home) as platform:
+        platform.register_agent("openai", lambda text: text)
+        platform._redactor.register(SECRET, "db")
+        platform.add_budget(Budget(limit=1, scope=whose))  # type: ignore[arg-type]
+        with pytest.raises(UsageError) as caught:
+            await platform.run(named(SECRET))
+        assert caught.value.code == "usage.secret_name"
+        assert (await platform.run(named("ann"))).status == "completed"
+    assert SECRET.encode() not in stored(home)
+
+
+async def test_a_secret_of_the_vault_is_hidden_before_anyone_has_asked_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERLOCK_VAULT_PASSPHRASE", "the test's own passphrase")
+    home = tmp_path / "home"
+    async with Platform(home=home) as first:
+        first.vault.set("db", SECRET)
+    async with Platform(home=home) as later:
+        later.register_agent("openai", lambda text: f"I found {SECRET} there")
+        assert SECRET not in str((await later.run(Task("look"))).output)
+        async with Platform(home=home) as another:
+            another.vault.set("card", "set-by-another-6321")
+        later.register_agent("reader", lambda text: "set-by-another-6321")
+        found = await later.run(Task("look", context={"agent": "reader"}))
+        assert "set-by-another" not in str(found.output)
+    assert leaked(stored(home).decode(errors="replace")) == []

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from interlock import Executor, Guardrail, GuardrailType, Plan, Platform, Step, Task
+from interlock.agents.model import ModelAgent
+from interlock.agents.provider import ModelRequest, ModelResponse
 from interlock.errors import AgentFailed, Conflict, NotFound, UsageError
 from interlock.records.fact import ApprovalUsed, GateAnswered, QuestionAsked, StepInherited, StepStarted
+from interlock.records.money import Usage
 from interlock.records.plan import StepResult
 from interlock.testing import Calls, SimulatedProvider, Text, call
 
@@ -234,10 +237,8 @@ async def test_another_process_must_be_lent_the_tools_of_what_is_done_anew(tmp_p
 
 
 async def test_an_approval_is_asked_anew_in_the_fork(platform: Platform, shop: Shop) -> None:
-    def asks(task: Any) -> bool:
-        return True
-
-    rule = Guardrail("ask_report", GuardrailType.APPROVAL_REQUIRED, asks, "A person must see this.", approver="ann")
+    kind = GuardrailType.APPROVAL_REQUIRED
+    rule = Guardrail("ask", kind, lambda act: True, "See this.", approver="ann", on=("task", "tool_call"))
     platform.add_guardrail(rule)
     plan = Plan("p", [Step("report", tool="report", tool_input={"text": "x"})])
 
@@ -389,3 +390,31 @@ async def test_a_diff_shows_both_sides_and_what_differs(platform: Platform, shop
     assert next(step for step in found.steps if step.step == "extract").b.inherited == "q4"  # type: ignore[union-attr]
     assert not found.same
     assert (await platform.diff("q4", "q4")).same
+
+
+async def test_a_fork_does_not_inherit_what_was_allowed_to_a_providers_own_tool(tmp_path: Path) -> None:
+    offered: list[Sequence[str]] = []
+
+    class Searching:
+        name = "vendor"
+        own_tools: ClassVar[dict[str, Any]] = {"web_search": {}}
+
+        async def complete(self, request: ModelRequest, on_text: Any = None) -> ModelResponse:
+            offered.append(request.native_tools)
+            return ModelResponse(text="found", model="m", stop="end", usage=Usage(requests=1))
+
+    asks = Guardrail(
+        "searches", GuardrailType.APPROVAL_REQUIRED, lambda act: act.name == "web_search", "Ask.", on=("tool_call",)
+    )
+    async with Platform(home=tmp_path) as platform:
+        agent = ModelAgent("openai", Searching(), "m", native_tools=["web_search"])  # type: ignore[arg-type]
+        platform.register_agent("openai", agent)
+        platform._registry.callable.add("web_search")
+        platform.add_guardrail(asks)
+        held = await platform.run(Task("look"), run_id="parent-run")
+        assert held.approval_id is not None
+        await platform.approvals.approve(held.approval_id, by="rana")
+        assert (await platform.resume("parent-run")).status == "completed"
+        child = await (await platform.fork("parent-run", from_step="model/1")).result()
+        assert child.status == "awaiting_approval"
+    assert offered == [("web_search",)]

@@ -189,11 +189,30 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
             "interlock.toml:3: agents.x names the provider 'opnai', which is not there (did you mean openai?)",
         ),
         ("[[agents]]\nx = 1", "interlock.toml:1 agents must be a table, not a list of lists or tables"),
+        ("[budgets.daily]", "interlock.toml:1: budgets.daily.limit is missing"),
+        ("[roles.x]\ndeny = ['run']", "interlock.toml:2: roles.x.deny is wrong: 'run' is no permission"),
+        ("[roles.x]\ndeny = ['tools:*']", "interlock.toml:2: roles.x.deny is wrong: 'tools:*' is about nothing"),
+        ("[agents.claude]\npermissions = ['tool: x']", "agents.claude.permissions is wrong: 'tool: x' is no"),
+        ("[users.'']", 'interlock.toml:1: users."" is no name a user can have'),
         ("profile = 3", "interlock.toml:1 profile must hold tables like [profile.prod]"),
     ],
 )
 def test_a_wrong_file_names_the_line_and_what_would_be_right(tmp_path: Path, toml: str, says: str) -> None:
     assert says in refused(tmp_path, toml).says
+
+
+def test_an_empty_table_of_a_name_is_an_entry_with_defaults(tmp_path: Path) -> None:
+    settings = read(tmp_path, "[users.ann]\n[users.bob]\ntier = 'pro'\n")
+    assert {name: (user.roles, user.tier) for name, user in settings.users.items()} == {
+        "ann": ((), "free"),
+        "bob": ((), "pro"),
+    }
+    assert set(read(tmp_path, overrides={"users": {"cat": {}}}).users) == {"ann", "bob", "cat"}
+
+
+def test_permissions_as_the_documents_write_them_are_right(tmp_path: Path) -> None:
+    allow = ["*", "run:*:own", "tool:use:files_*", "*:read", "agent:use:cl*"]
+    assert read(tmp_path, f"[roles.x]\nallow = {allow}").roles["x"].allow == tuple(allow)
 
 
 def test_a_variable_that_nobody_knows_stops_the_start(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class TestBudgets:
             result = await made.run(Task("Look for ever", id="long", max_cost=0.6))
             assert (result.status, result.error_code) == ("failed", "budget.exceeded")
             assert "max_cost (run long)" in (result.error or "")
+            assert result.hint == "Give the task again under another id, with a higher max_cost."
             assert 2 < len(simulated.requests) < 30
             spent = usd_to_micros(result.cost_text)
             assert 0 < spent <= 600_000

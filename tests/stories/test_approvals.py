@@ -94,7 +94,7 @@ def test_a_no_with_its_reason_goes_back_to_the_agent(asks: Shell) -> None:
     approval = begin(asks)
     assert asks("approval", "deny", approval, "--by", "rana", "--reason", "not on a Friday").code == 0
     output = ended_as(asks, "completed")
-    assert "rana said no: not on a Friday" in output
+    assert "rana said no: not on a Friday. Do not try it again" in output
     assert not made(asks)
 
 
@@ -140,6 +140,33 @@ def test_nobody_allows_what_they_asked_for(asks: Shell) -> None:
     approval = begin(asks, "--user", "ann")
     said = asks("approval", "allow", approval, "--by", "ann", "--json")
     assert (said.code, said.json["error"]["code"]) == (5, "approval.self")
+    assert not made(asks)
+
+
+def test_of_two_who_must_agree_the_first_is_named_and_the_run_waits_for_the_second(asks: Shell) -> None:
+    rules = '[[command]]\nrule = "touch"\ndecision = "approval"\nreason = "It makes files."\nquorum = 2\n'
+    (asks.folder / "policy.toml").write_text(rules)
+    approval = begin(asks)
+    first = asks("approval", "allow", approval, "--by", "rana")
+    assert first.out == f"{approval} is allowed so far by rana.\n"
+    assert "1 more must agree." in first.err
+    assert "2 must agree, so far rana" in asks("approval", "show", approval).out
+    assert asks("approval", "allow", approval, "--by", "noor").out == f"{approval} is allowed by noor.\n"
+    ended_as(asks, "completed")
+    assert made(asks)
+
+
+def test_silence_is_shown_as_a_no_before_anybody_drives_the_run_again(asks: Shell) -> None:
+    asks.env["INTERLOCK_APPROVALS__EXPIRES_AFTER"] = "3"
+    approval = begin(asks)
+    wait_for(lambda: asks("approval", "show", approval, "--json").json["status"] == "expired")
+    said = asks("run", "show", "run-made")
+    assert f"{approval} expired" in said.out.replace("  ", " ")
+    assert "run resume run-made" in said.err
+    assert asks("run", "show", "run-made", "--json").json["questions"][0]["state"] == "expired"
+    resumed = asks("run", "resume", "run-made")
+    assert resumed.code == 0
+    assert "Refused: No one said yes: nobody answered in time. Do not try it again" in resumed.out
     assert not made(asks)
 
 

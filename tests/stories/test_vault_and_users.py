@@ -36,6 +36,18 @@ def test_a_secret_goes_in_through_stdin_and_is_listed_without_its_value(tmp_path
     assert interlock(tmp_path, "vault", "remove", "db").returncode == 7
 
 
+def test_the_doctor_says_whether_the_vault_opens(tmp_path: Path) -> None:
+    def findings() -> dict[str, tuple[str, str]]:
+        told = json.loads(interlock(tmp_path, "doctor", "--json").stdout)
+        return {one["name"]: (one["state"], one.get("code", "")) for one in told["items"]}
+
+    assert "vault" not in findings()
+    assert interlock(tmp_path, "vault", "set", "db", "--make-key", given=f"{VALUE}\n").returncode == 0
+    assert findings()["vault"] == ("ok", "")
+    (tmp_path / "vault.key").unlink()
+    assert findings()["vault"] == ("failed", "vault.key_missing")
+
+
 def test_a_user_gets_a_token_once_and_loses_it_again(tmp_path: Path) -> None:
     assert interlock(tmp_path, "user", "add", "ann", "--role", "emperor").returncode == 2
     assert interlock(tmp_path, "user", "add", "ann", "--role", "operator", "--tenant", "a").returncode == 0

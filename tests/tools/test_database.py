@@ -100,8 +100,8 @@ def test_arguments_that_do_not_fit_are_refused(file: Path, arguments: dict[str, 
     assert caught.value.code == "tool.arguments"
 
 
-@pytest.mark.parametrize("database", ["", ":memory:", "mysql://me:hunter2@host/db", ".", "sqlite://"])
-def test_what_is_no_file_and_no_postgresql_is_refused_without_repeating_it(database: str) -> None:
+@pytest.mark.parametrize("database", ["", ":memory:", "mysql://me:hunter2@host/db", ".", "sqlite://", 5])
+def test_what_is_no_file_and_no_postgresql_is_refused_without_repeating_it(database: Any) -> None:
     with pytest.raises(UsageError) as caught:
         DatabaseTool(database)
     assert caught.value.code == "usage.database"

@@ -310,6 +310,21 @@ async def test_without_walls_only_commands_that_look_are_run(workspace: Path, mo
     assert (told["exit_code"], told["sandbox"]) == (0, "off")
 
 
+async def test_walls_that_leave_files_open_hold_no_change_unless_somebody_asked_for_them(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = {one: "" if one == "seccomp" else "not here" for one in LEVELS}
+    monkeypatch.setattr(probe, "_known", only)
+    shell = ShellTool(workspace, sandbox=Sandbox(level="auto"))
+    with pytest.raises(ToolFailed) as caught:
+        await use(shell, "touch", "made")
+    assert caught.value.code == "sandbox.unavailable"
+    assert not (workspace / "made").exists()
+    assert (await use(shell, "ls"))["exit_code"] == 0
+    told = await use(ShellTool(workspace, sandbox=Sandbox(level="seccomp")), "touch", "made")
+    assert (told["exit_code"], told["sandbox"]) == (0, "seccomp")
+
+
 def test_auto_takes_the_strongest_there_is_and_says_what_better_ones_lack() -> None:
     level, missing = strength("auto")
     assert level == next((one for one in LEVELS if not why_unavailable(one)), "none")

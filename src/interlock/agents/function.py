@@ -119,8 +119,10 @@ def as_agent(id: str, x: Any) -> BenchAgent:
     callable object or an object with `process` becomes a `FunctionAgent`.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or its id is no text.
     """
     if isinstance(x, BenchAgent) and not isinstance(x, type):
+        if not isinstance(x.id, str) or not x.id:
+            raise UsageError(f"The id of an agent is a text, not {type(x.id).__name__}.", code="usage.agent")
         return x
     return FunctionAgent(id, x)

@@ -76,12 +76,8 @@ def injection_signal(text: str) -> str:
     if len(text) > MAX_TEXT:
         text = f"{text[: MAX_TEXT // 2]}\n{text[-MAX_TEXT // 2 :]}"
     plain = text if text.isascii() else _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
-    plain = _SPACES.sub(" ", plain.casefold())
-    return next((name for name, pattern in _SIGNALS if _found(pattern, plain)), "")
-
-
-def _found(pattern: re.Pattern[str], text: str) -> bool:
-    return any(pattern.search(part) is not None for part in text.split("\n\n"))
+    parts = _SPACES.sub(" ", plain.casefold()).split("\n\n")
+    return next((name for name, pattern in _SIGNALS if any(map(pattern.search, parts))), "")
 
 
 def marked(text: str) -> tuple[str, str]:

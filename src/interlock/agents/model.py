@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,10 @@ from interlock.agents.kept import read_back, written
 from interlock.agents.native import allowed, checked, used
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, Provider, ToolCall
 from interlock.errors import AgentFailed, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
-from interlock.records.money import NOTHING_USED, Usage, add_micros
+from interlock.records.money import NOTHING_USED, Usage, add_micros, sound
 from interlock.records.veil import NO_VEIL, Veil
 from interlock.records.verdict import Act, ActKind
-from interlock.tools.tool import Caller, Tool, repeatable_for
+from interlock.tools.tool import TOOL_ACTS, Caller, Tool, repeatable_for
 
 #: Characters of a call that could not be understood, as it is kept.
 MAX_ASKED = 2_000
@@ -38,10 +38,6 @@ Price = Callable[[str, str, Usage], int | None]
 def price_unknown(provider: str, model: str, usage: Usage) -> int | None:
     """The price list of someone who has none: every price is unknown, which is not the same as nothing."""
     return None
-
-
-#: What a tool may be judged as. All else is judged by other rules, or by none.
-_TOOL_ACTS: frozenset[ActKind] = frozenset({"tool", "command"})
 
 
 class ModelAgent:
@@ -214,6 +210,7 @@ class _Work:
                 timeout=attempt.timeout or agent.timeout,
             )
             response = await agent.provider.complete(request, self._on_text(attempt))
+            response = replace(response, usage=sound(response.usage))
             cost = agent.price(agent.provider.name, response.model or agent.model, response.usage)
             return Done(output=written(response, cost), usage=response.usage, cost_micros=cost)
 
@@ -280,7 +277,8 @@ class _Work:
         try:
             output, failed = await self._use(call, f"tool/{self.calls}"), False
         except Refused as refused:
-            output, failed = f"Refused: {refused.says} Do not try it again; find another way, or say why not.", True
+            says = refused.says if refused.says.endswith((".", "!", "?", ")")) else f"{refused.says}."
+            output, failed = f"Refused: {says} Do not try it again; find another way, or say why not.", True
         except ToolFailed as failure:
             output, failed = failure.says, True
         except StepLost as lost:
@@ -300,7 +298,7 @@ class _Work:
             raise ToolFailed(f"There is no tool {call.name!r}. The tools are: {known}.", code="tool.unknown")
         arguments = arguments_of(call)
         judged = tool.act(arguments, caller)
-        if judged.kind not in _TOOL_ACTS:
+        if judged.kind not in TOOL_ACTS:
             raise ToolFailed(f"The tool {call.name!r} asks for what no tool may do.", code="tool.act")
         return tool, arguments, judged
 

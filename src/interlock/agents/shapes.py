@@ -6,10 +6,7 @@ from typing import Any
 
 import msgspec
 
-from interlock.records.money import Usage
-
-#: A larger count is no count: no request has a trillion tokens, and no store could add up many of them.
-MAX_COUNT = 10**12
+from interlock.records.money import Usage, is_count
 
 
 def as_dict(value: object) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def text_of(content: object) -> str:
 
 def count(value: object) -> int | None:
     """A token count as a vendor reports it, or None where it is missing or makes no sense."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
+    return value if isinstance(value, int) and is_count(value) else None
 
 
 def usage_of(

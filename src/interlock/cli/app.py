@@ -16,6 +16,7 @@ from interlock.errors import InterlockError
 _CLI = "interlock.cli"
 ROOT: Places = {
     "run": (f"{_CLI}.app:run", "Start, watch and steer runs."),
+    "plan": (f"{_CLI}.app:plan", "Make plans, look at them, carry them out."),
     "cost": (f"{_CLI}.cost:cost", "Show what is spent, reserved and left."),
     "approval": (f"{_CLI}.app:approval", "Answer what waits for a person."),
     "policy": (f"{_CLI}.app:policy", "Try out and check what agents may do."),
@@ -34,8 +35,17 @@ RUN: Places = {
     "show": (f"{_CLI}.runs:show", "Show one run with its steps."),
     "watch": (f"{_CLI}.driving:watch", "Follow a run, whoever drives it."),
     "resume": (f"{_CLI}.driving:resume", "Go on with a run from its last fact."),
+    "fork": (f"{_CLI}.forking:fork", "Begin a new run from a step of another."),
+    "diff": (f"{_CLI}.forking:diff", "Lay two runs beside each other."),
+    "replay": (f"{_CLI}.forking:replay", "Tell again what happened, without doing anything."),
     "pause": (f"{_CLI}.runs:pause", "Let a run begin nothing new."),
     "cancel": (f"{_CLI}.runs:cancel", "Stop a run for good."),
+}
+PLAN: Places = {
+    "make": (f"{_CLI}.plans:make", "Have a task taken apart into a plan."),
+    "show": (f"{_CLI}.plans:show", "Show a plan with what it may cost."),
+    "check": (f"{_CLI}.plans:check", "Say whether a plan can be carried out."),
+    "run": (f"{_CLI}.plans:run", "Carry a plan out, or go on with it."),
 }
 AGENT: Places = {
     "list": (f"{_CLI}.operations:list_agents", "List the agents and whether they have a key."),
@@ -75,6 +85,7 @@ VAULT: Places = {
 _EVERYWHERE = {
     "": ROOT,
     "run": RUN,
+    "plan": PLAN,
     "approval": APPROVAL,
     "policy": POLICY,
     "audit": AUDIT,
@@ -85,6 +96,7 @@ _EVERYWHERE = {
 }
 
 run = Noun("run", RUN, everywhere=_EVERYWHERE, help="Start, watch and steer runs.")
+plan = Noun("plan", PLAN, everywhere=_EVERYWHERE, help="Make plans, look at them, carry them out.")
 approval = Noun("approval", APPROVAL, everywhere=_EVERYWHERE, help="Answer what waits for a person.")
 policy = Noun("policy", POLICY, everywhere=_EVERYWHERE, help="Try out and check what agents may do.")
 audit = Noun("audit", AUDIT, everywhere=_EVERYWHERE, help="See, check and export what happened.")
@@ -126,7 +138,7 @@ Exit codes
   5    refused by a rule or a person; do not retry
   6    over budget
   7    not found
-  130  interrupted; the run can be resumed
+  130  interrupted; the run can be resumed (of plan run on SIGTERM: 0)
 """,
     "environment": """\
 Environment
@@ -148,7 +160,8 @@ Output
   --json    lists:   {"as_of", "items", "next", "truncated", "counts"}
             changes: {"target", "applied", "dry_run", "detail"}
             errors:  {"error": {"code", "says", "do", "run"}}, and the exit code tells the same
-            run start, run resume: the result; run watch: one fact a line, the last line of kind "result"
+            run start, run resume, run fork: the result
+            run watch, run replay, plan run: one fact a line, the last line of kind "result"
   Money is a text in US dollars, exact to the millionth; a price that is not known is null, never 0.
 """,
 }

@@ -177,7 +177,8 @@ async def _answer(door: Door, answer: Literal["allow", "deny"], given: dict[str,
         door.out.record({"target": approval.id, "applied": True, "dry_run": False, "detail": detail})
         return 0
     word = {"pending": "allowed so far", "denied": "denied"}.get(approval.status, "allowed")
-    door.out.answer(f"{approval.id} is {word} by {visible(approval.by or (*approval.allowed_by, '')[-1])}.")
+    by = approval.by or ("", *approval.allowed_by)[-1]
+    door.out.answer(f"{approval.id} is {word} by {visible(by)}.")
     door.out.say(after or f"The run goes on. Watch it: {door.command('run watch', approval.run_id)}")
     return 0
 

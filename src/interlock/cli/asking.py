@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlock.cli.approvals import read_edit
-from interlock.cli.card import card
+from interlock.cli.card import card, card_lines
 from interlock.cli.door import Door
 from interlock.cli.output import visible
 from interlock.cli.runs import who
@@ -50,13 +50,9 @@ async def ask_in_place(door: Door, platform: Platform, approval: Approval, stop:
         Whether it is answered; False leaves it waiting.
     """
     run = await platform.show(approval.run_id)
-    rows = [
-        (name, value if isinstance(value, str) else value.people) for name, value in card(approval, run, time.time())
-    ]
-    width = max(len(name) for name, value in rows if value)
-    for name, value in rows:
-        for number, line in enumerate(value.split("\n") if value else ()):
-            door.out.prompt(f"  {(name if number == 0 else '').ljust(width)}  {line}\n")
+    for line in card_lines(card(approval, run, time.time())):
+        door.out.prompt(f"{line}\n")
+    door.out.prompt(f"  Or in a second terminal: {door.command('approval allow', approval.id)}\n")
     with _Lines() as lines:
         asking = _Asking(door=door, platform=platform, approval=approval, stop=stop, lines=lines)
         try:

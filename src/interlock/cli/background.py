@@ -33,6 +33,24 @@ def launch(door: Door, order: Order) -> int:
         "home": door.home,
         "profile": door.profile,
     }
+    return _launch(door, given)
+
+
+def launch_fork(door: Door, options: dict[str, Any]) -> int:
+    """Fork a run in a process of its own, and come back as soon as the new run is durable.
+
+    Args:
+        door: Where it is asked for.
+        options: The options of `run fork`.
+
+    Returns:
+        The exit code: 0, or that of what went wrong before.
+    """
+    given = {"fork": options, "allow": options["allow"], "simulated": options["simulated"]}
+    return _launch(door, {**given, "home": door.home, "profile": door.profile})
+
+
+def _launch(door: Door, given: dict[str, Any]) -> int:
     record, child = _spawn(given)
     if "launch" in record:
         return _launched(door, record["launch"], child)
@@ -130,6 +148,10 @@ def main() -> None:
 
 async def _work(door: Door, given: dict[str, Any], launched: Callable[[Run], None]) -> int:
     allow, simulated = tuple(given["allow"]), bool(given["simulated"])
+    if "fork" in given:
+        from interlock.cli.forking import perform_fork
+
+        return await perform_fork(door, given["fork"], launched)
     if "resume" in given:
         return await driving.go_on_with(door, given["resume"], None, allow, simulated, launched)
     order = Order(task=from_json(given["task"]), run_id=given["run_id"], allow=allow, simulated=simulated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from interlock.cli.output import visible
@@ -50,6 +51,19 @@ def card(approval: Approval, run: Run | None, now: float) -> list[Row]:
     ]
 
 
+def card_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Rows of the card as lines for people, indented.
+
+    Args:
+        rows: Names with their values.
+    """
+    told = [(name, value if isinstance(value, str) else value.people) for name, value in rows]
+    width = max((len(name) for name, value in told if value), default=0)
+    for name, value in told:
+        for number, line in enumerate(value.split("\n") if value else ()):
+            yield f"  {(name if number == 0 else '').ljust(width)}  {line}"
+
+
 def _state(approval: Approval) -> str:
     told = approval.status
     if approval.by:
@@ -92,7 +106,11 @@ def _json(value: Any) -> str:
 def _files(files: Any) -> str:
     if not isinstance(files, dict):
         return ""
-    return "\n".join(f"{visible(str(name))}  {visible(str(state))[:23]}" for name, state in files.items())
+    return "\n".join(f"{visible(str(name))}  {_state_of(visible(str(state)))}" for name, state in files.items())
+
+
+def _state_of(told: str) -> str:
+    return told[:23] if told.startswith("sha256:") else told
 
 
 def _rules(approval: Approval) -> str:

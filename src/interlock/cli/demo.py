@@ -1,35 +1,35 @@
-"""The verb demo: a real governed run on simulated models, killed in the middle and resumed in another process."""
+"""The verb demo: a real governed run on simulated models, killed, resumed, and allowed one thing by a person."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from interlock.cli.demo_stage import Stage, failed, stage
 from interlock.cli.door import Door
 from interlock.cli.grammar import Verb
 from interlock.cli.wording import Cell, Ink, count
-from interlock.errors import InterlockError, UsageError, from_code
+from interlock.errors import UsageError
 
 if TYPE_CHECKING:
-    from interlock.cli.progress import Progress
+    from interlock.platform.approval import Approval
     from interlock.platform.demo import Tally
     from interlock.platform.result import TaskResult
-    from interlock.stores.sqlite import SqliteJournal
 
 #: Seconds each answer of a simulated model takes, so that eyes can follow.
 PACE, FAST = 0.7, 0.05
-#: Seconds the whole demo may take.
+#: Seconds the whole demo may take, where it waits for nobody.
 PATIENCE = 120.0
+#: Who answers where nobody sits at a terminal.
+SECOND = "second-process"
+#: What of the approval's card is shown then.
+SHOWN = {"asks", "command", "in", "program", "files", "rule", "the model says", "on silence", "digest"}
+#: What is shown at the end, by the command line itself.
+PROOFS = (("cost", "--by", "model"), ("audit", "verify"))
 
 
 @click.command("demo", cls=Verb)
@@ -38,8 +38,9 @@ PATIENCE = 120.0
 def demo(door: Door, fast: bool) -> int:
     """Play a real governed run, killed in the middle; no key needed.
 
-    Plans, runs real `df` and `du` past a real gate, is refused an `rm`, is killed with SIGKILL, goes on in another
-    process, and answers: how full are the disks here, and what should be cleaned first? Only the models are simulated.
+    Plans, runs real `df` and `du` past a real gate, is killed with SIGKILL, goes on in another process, is refused an
+    `rm`, asks you before it changes a file, and answers: how full are the disks here, and what should be cleaned
+    first? Then come what it cost, and the proof that its record is whole. Only the models are simulated.
 
     \b
       interlock demo
@@ -66,54 +67,18 @@ def _play_for_real(door: Door) -> int:
     return asyncio.run(perform(door, Order(task=Task(TASK))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    """What the scenes share."""
-
-    door: Door
-    home: Path
-    run_id: str
-    environ: dict[str, str]
-    journal: SqliteJournal
-    progress: Progress
-
-    def command(self, *words: str) -> list[str]:
-        """A command line of ours, for a process of its own."""
-        return [sys.executable, "-m", "interlock", *words, "--home", str(self.home), "--json", "--quiet"]
-
-
 async def _play(door: Door, home: Path, pace: float, with_key: str) -> int:
     from interlock.testing.demo_brain import TASK
 
-    async with asyncio.timeout(PATIENCE), _stage(door, home, pace) as stage:
-        door.run = stage.run_id
+    async with asyncio.timeout(None if door.out.can_ask else PATIENCE), stage(door, home, pace) as scene:
+        door.run = scene.run_id
         _say_opening(door, home, TASK, with_key)
-        killed = await _until_the_kill(stage, TASK)
-        result = await _after_the_kill(stage)
-        facts = await stage.journal.read(stage.run_id)
-        return _say_end(stage, killed, result, facts)
-
-
-@asynccontextmanager
-async def _stage(door: Door, home: Path, pace: float) -> AsyncIterator[_Stage]:
-    """The demo's home, its simulated provider, and the journal its processes write, opened for looking."""
-    from interlock.cli.progress import Progress
-    from interlock.platform.demo import environment, paced, prepare
-    from interlock.platform.ids import new_run_id
-    from interlock.platform.lookup import STORE
-    from interlock.stores.sqlite import SqliteJournal
-    from interlock.testing import SimulatedProvider
-
-    settings = prepare(home)
-    journal = SqliteJournal(home / STORE)
-    try:
-        async with SimulatedProvider(script=paced(pace)) as provider:
-            environ = environment(os.environ, provider.env(), settings)
-            yield _Stage(
-                door=door, home=home, run_id=new_run_id(), environ=environ, journal=journal, progress=Progress(door.out)
-            )
-    finally:
-        await journal.close()
+        killed = await _until_the_kill(scene, TASK)
+        code = await (_asked_here(scene) if door.out.can_ask else _asked_elsewhere(scene))
+        result = await _result(scene)
+        if result is None:  # somebody left without an answer, and the process has said so
+            return code
+        return await (_record if door.out.json else _say_end)(scene, killed, result)
 
 
 def _say_opening(door: Door, home: Path, task: str, with_key: str) -> None:
@@ -127,136 +92,158 @@ def _say_opening(door: Door, home: Path, task: str, with_key: str) -> None:
     out.say(Ink(task, "bold"))
 
 
-async def _until_the_kill(stage: _Stage, task: str) -> int:
+async def _until_the_kill(scene: Stage, task: str) -> int:
     """Start the run in a process, and kill that in the middle of a step.
 
     Returns:
         The process id it had.
     """
-    from interlock.platform.demo import KILLED_IN, home_folder, in_the_middle
+    from interlock.platform.demo import KILLED_IN, LOG, home_folder, in_the_middle
 
-    words = ["--multi-step", "--system", "--run-id", stage.run_id, "--context", f"home={home_folder()}"]
-    async with _process(stage, stage.command("run", "start", task, *words)) as process:
-        stage.door.out.say(Ink(f"Process {process.pid} takes the run {stage.run_id}", "accent"))
-        seen = asyncio.ensure_future(_tell_until(stage, in_the_middle))
+    context = ["--context", f"home={home_folder()}", "--context", f"log={LOG}"]
+    words = ["--multi-step", "--system", "--run-id", scene.run_id, *context]
+    async with scene.unseen("run", "start", task, *words) as process:
+        scene.door.out.say(Ink(f"Process {process.pid} takes the run {scene.run_id}", "accent"))
+        seen = asyncio.ensure_future(scene.tell_until(in_the_middle))
         ended = asyncio.ensure_future(process.wait())
         await asyncio.wait([seen, ended], return_when=asyncio.FIRST_COMPLETED)
         if not seen.done():  # it ended by itself, so something is wrong
             seen.cancel()
             await asyncio.gather(seen, return_exceptions=True)
-            raise await _why(process)
+            raise await failed(process)
         await asyncio.sleep(0.3)
         process.kill()
         await ended
-        stage.door.out.status("")
-        stage.door.out.say(
+        scene.door.out.say(
             Ink(f"  ✕ kill -9 {process.pid}", "bad"),
             f"  in the middle of {KILLED_IN}, which was asked and not answered",
         )
         return process.pid
 
 
-async def _tell_until(stage: _Stage, last: Any, after: int = 0) -> None:
-    """Tell the run's facts, from wherever they are written, up to the one that `last` recognises."""
-    from interlock.platform.events import event_of
-
-    beat = asyncio.ensure_future(stage.progress.beat())
-    try:
-        async for record in stage.journal.watch(after=0, run_id=stage.run_id):
-            stage.progress.hear(event_of(record), aloud=record.seq > after)
-            if record.seq > after and last(record):
-                return
-    finally:
-        beat.cancel()
-        await asyncio.gather(beat, return_exceptions=True)
+async def _asked_here(scene: Stage) -> int:
+    """Have another process go on at this terminal, which asks whoever sits here; the exit code it had."""
+    words = ("run", "resume", scene.run_id)
+    scene.door.out.say(Ink(f"$ {scene.shown(*words)}", "accent"))
+    async with scene.in_front(*words) as process:
+        return await process.wait()
 
 
-async def _after_the_kill(stage: _Stage) -> TaskResult:
-    """Have another process go on, and read the result from the journal."""
-    from interlock.engine.engine import end_of
-    from interlock.platform.lookup import load_run
-    from interlock.platform.result import result_of
-    from interlock.records.fact import RunFinished
+async def _asked_elsewhere(scene: Stage) -> int:
+    """Have another process go on until it asks, answer through a second one, and follow the third, which goes on."""
+    from interlock.errors import from_code
+    from interlock.records.fact import RunFinished, RunWaiting
 
-    before = await load_run(stage.journal, stage.run_id)
-    done = sum(step.status == "finished" for step in before.steps.values())
-    async with _process(stage, stage.command("run", "resume", stage.run_id)) as process:
-        stage.door.out.say(
-            Ink(f"Process {process.pid} goes on from fact {before.seq}", "accent"),
-            f": {count(done, 'step')} done, not repeated",
+    out, before = scene.door.out, await _at(scene)
+    async with scene.unseen("run", "resume", scene.run_id) as process:
+        out.say(
+            Ink(f"Process {process.pid} goes on from fact {before[0]}", "accent"), f": {before[1]} done, not repeated"
         )
         told = asyncio.ensure_future(
-            _tell_until(stage, lambda record: isinstance(record.fact, RunFinished), after=before.seq)
+            scene.tell_until(lambda record: isinstance(record.fact, RunWaiting | RunFinished), after=before[0])
         )
-        await process.wait()
+        code = await process.wait()
         await asyncio.wait([told], timeout=1.0)
         told.cancel()
         await asyncio.gather(told, return_exceptions=True)
-        stage.door.out.status("")
-        run = await load_run(stage.journal, stage.run_id)
-        end = end_of(run)
-        if end is None:
-            raise await _why(process)
-        return result_of(run, end)
+        approval = await _asked(scene)
+        if approval is None:
+            raise await failed(process)
+    await _show_card(scene, approval)
+    words = ("approval", "allow", approval.id, "--by", SECOND)
+    out.say(Ink("No terminal to ask at, so a second process answers", "warn"), f": {scene.shown(*words)}")
+    after = (await _at(scene))[0]
+    code, said = await scene.answer_of(*words, "--reason", "The demo was started without a terminal.")
+    if error := said.get("error"):
+        raise from_code(error["code"], error["says"], error["do"])
+    out.say(Ink(f"  {said['detail']['goes_on']}", "dim"))
+    await scene.tell_until(lambda record: isinstance(record.fact, RunFinished), after=after)
+    return code
 
 
-@asynccontextmanager
-async def _process(stage: _Stage, command: list[str]) -> AsyncIterator[Process]:
-    """A process of ours that does not outlive the scene."""
-    process = await asyncio.create_subprocess_exec(
-        *command, env=stage.environ, cwd=stage.home, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+async def _at(scene: Stage) -> tuple[int, str]:
+    """The run's last fact, and how many of its steps are done."""
+    from interlock.platform.lookup import load_run
+
+    run = await load_run(scene.journal, scene.run_id)
+    return run.seq, count(sum(step.status == "finished" for step in run.steps.values()), "step")
+
+
+async def _asked(scene: Stage) -> Approval | None:
+    """What the run waits for."""
+    from interlock.platform.approvals import Approvals
+
+    waiting = await Approvals(lambda: scene.journal, scene.home, time.time).waiting()
+    return next((one for one in waiting if one.run_id == scene.run_id), None)
+
+
+async def _show_card(scene: Stage, approval: Approval) -> None:
+    """Show what of the card one decides by; `approval show` has all of it."""
+    from interlock.cli.card import card, card_lines
+    from interlock.platform.lookup import load_run
+
+    run = await load_run(scene.journal, scene.run_id)
+    for line in card_lines(row for row in card(approval, run, time.time()) if row[0] in SHOWN):
+        scene.door.out.say(line)
+
+
+async def _result(scene: Stage) -> TaskResult | None:
+    """What the run came to; None if it has not ended."""
+    from interlock.engine.engine import end_of
+    from interlock.platform.lookup import load_run
+    from interlock.platform.result import result_of
+
+    run = await load_run(scene.journal, scene.run_id)
+    end = end_of(run)
+    return None if end is None else result_of(run, end)
+
+
+async def _record(scene: Stage, killed: int, result: TaskResult) -> int:
+    """Tell it all as JSON; the exit code counts the proofs too."""
+    from interlock.cli.staying import exit_code
+    from interlock.platform.demo import tally, workspace
+
+    steps = tally(await scene.journal.read(scene.run_id))
+    again = sum(step.again for step in steps)
+    (cost_code, cost), (audit_code, audit) = [await scene.answer_of(*words) for words in PROOFS]
+    told = [{"path": step.path, "begun": step.begun, "ended": step.ended, "repeated": step.again} for step in steps]
+    scene.door.out.record(
+        {"run_id": scene.run_id, "home": str(scene.home), "workspace": str(workspace(scene.home))}
+        | {"status": result.status, "killed_pid": killed, "steps": told, "repeated": again}
+        | {"cost": cost, "audit": audit, "output": result.output}
     )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    return exit_code(result) or int(again > 0) or cost_code or audit_code
 
 
-async def _why(process: Process) -> InterlockError:
-    """What a process that ended too early said about it."""
-    assert process.stdout is not None
-    line = (await process.stdout.read()).decode(errors="replace").strip()
-    try:
-        told = json.loads(line)
-    except ValueError:
-        told = {}
-    error = told.get("error")
-    if isinstance(error, dict):
-        return from_code(error["code"], error["says"], error["do"])
-    code = told.get("error_code") or "demo.ended_early"
-    return from_code(
-        code, str(error or f"The demo's process ended with code {process.returncode}."), told.get("hint") or ""
-    )
-
-
-def _say_end(stage: _Stage, killed: int, result: TaskResult, facts: list[Any]) -> int:
-    from interlock.cli.driving import exit_code, tell_result
+async def _say_end(scene: Stage, killed: int, result: TaskResult) -> int:
+    """Tell people: the answer, how often each step was done, what it cost, and whether its record is whole."""
+    from interlock.cli.staying import exit_code, tell_result
     from interlock.platform.demo import tally
 
-    door, steps = stage.door, tally(facts)
+    out, steps = scene.door.out, tally(await scene.journal.read(scene.run_id))
     again = sum(step.again for step in steps)
-    if door.out.json:
-        told = [{"path": step.path, "begun": step.begun, "ended": step.ended, "repeated": step.again} for step in steps]
-        door.out.record(
-            {"run_id": stage.run_id, "home": str(stage.home), "status": result.status, "killed_pid": killed}
-            | {"steps": told, "repeated": again, "output": result.output}
+    out.say("")
+    # The process at this terminal has told the answer.
+    code = exit_code(result) if out.can_ask else tell_result(scene.door, result)
+    if not result.status.is_final:
+        out.say(
+            Ink("It was left without an answer. The models end with the demo; start it again to see the rest.", "warn")
         )
-        return exit_code(result) or int(again > 0)
-    door.out.say("")
-    door.out.say(Ink("How often each step was done, counted from the journal", "bold"))
-    door.out.table(("step", "begun", "ended", ""), [_counted(step) for step in steps])
-    door.out.say(Ink(f"Finished steps that were done again: {again}", "bad" if again else "good"))
-    door.out.say("")
-    code = tell_result(door, result)
-    door.out.say("")
-    door.out.say(Ink("Look closer", "bold"))
-    for verb in ("run show", "run list"):
-        words = [stage.run_id, "--content"] if verb == "run show" else []
-        door.out.say(f"  {Door(door.out, home=_short(stage.home)).command(verb, *words)}")
-    door.out.say("  README.md shows what else it does")
-    return code or int(again > 0)
+    out.say(Ink("How often each step was done, counted from the journal", "bold"))
+    out.table(("step", "begun", "ended", ""), [_counted(step) for step in steps])
+    out.say(Ink(f"Finished steps that were done again: {again}", "bad" if again else "good"))
+    code = code or int(again > 0)
+    for words in PROOFS:
+        out.say("")
+        out.say(Ink(f"$ {scene.shown(*words)}", "accent"))
+        async with scene.in_front(*words) as process:
+            code = await process.wait() or code
+    out.say("")
+    out.say(Ink("Look closer", "bold"))
+    for closer in (("run", "show", scene.run_id), ("audit", "show", "--run", scene.run_id)):
+        out.say(f"  {scene.shown(*closer)}")
+    out.say("  README.md shows what else it does")
+    return code
 
 
 def _counted(step: Tally) -> list[Cell | str]:
@@ -270,8 +257,3 @@ def _counted(step: Tally) -> list[Cell | str]:
         else ""
     )
     return [step.path, str(step.begun), str(step.ended), Cell(note, note, "warn" if cut_off else "dim")]
-
-
-def _short(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

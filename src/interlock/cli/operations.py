@@ -50,13 +50,13 @@ def _finding(check: Check) -> list[Cell | str]:
 
 
 async def _examine(door: Door, *, deep: bool, quick: bool) -> list[Check]:
-    from interlock.platform.doctor import check_home, check_keys, check_packages, check_policy, check_sandbox
+    from interlock.platform.doctor import check_home, check_machine
 
     settings = door.settings()
     checks = await check_home(settings)
     if quick:
         return checks
-    checks += [*check_packages(settings), check_sandbox(settings), *check_policy(settings), *check_keys(settings)]
+    checks += check_machine(settings)
     if deep:
         checks += await _reach_out(door)
     return checks

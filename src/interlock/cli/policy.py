@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +121,24 @@ def _of_command(door: Door, gate: PolicyGate, text: str, cwd: str | None) -> tup
     return (strictest([verdict, guarded]) if guarded else verdict), parts if len(parts) > 1 else []
 
 
+def _in_words(verdict: Verdict) -> Verdict:
+    """An answer that says by which rule, an allow too: of several that allow, the one that stands in a file."""
+    if not verdict.allowed:
+        return verdict
+    said = next((part for part in _leaves(verdict) if part.place), verdict)
+    says = f"The rule `{said.rule}` allows it." if said.rule else "No rule and no guardrail of the file forbids it."
+    return replace(verdict, rule=said.rule, place=said.place, reason=verdict.reason or says)
+
+
+def _leaves(verdict: Verdict) -> Iterator[Verdict]:
+    for part in verdict.parts:
+        yield from _leaves(part)
+    if not verdict.parts:
+        yield verdict
+
+
 def _tell(door: Door, verdict: Verdict, parts: list[tuple[str, Verdict]]) -> None:
+    verdict = _in_words(verdict)
     if door.out.json:
         told = _as_json(verdict)
         told["parts"] = [{"command": text, **_as_json(part)} for text, part in parts]

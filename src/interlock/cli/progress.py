@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 from interlock.cli.output import Output, Piece
 from interlock.cli.show import Calls, describe, was_refused
@@ -14,6 +14,36 @@ from interlock.platform.events import Event
 
 #: How often the line at the bottom is drawn again, in seconds.
 BEAT = 0.25
+
+
+class Teller(Protocol):
+    """Tells what happens in a run while a command stays with it."""
+
+    async def follow(self, events: AsyncIterator[Event], *, told: int = 0) -> None:
+        """Tell events as they come, from the first fact above `told` on, and end with them."""
+
+    async def beat(self) -> None:
+        """Keep what is rewritten fresh, until cancelled."""
+
+
+class JsonLines:
+    """Tells a run's facts on stdout, one JSON object a line.
+
+    Args:
+        out: Where they are told.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    async def follow(self, events: AsyncIterator[Event], *, told: int = 0) -> None:
+        """See `Teller.follow`. The result is left to whoever waits for it."""
+        async for event in events:
+            if event.seq > told:
+                self._out.record(event.to_json())
+
+    async def beat(self) -> None:
+        """Nothing is rewritten."""
 
 
 class Progress:
@@ -31,6 +61,9 @@ class Progress:
         self._cost: int | None = 0
         self._done = 0
         self._heard = 0
+        self._steps = 0
+        self._ended = 0
+        self._kept: dict[str, int] = {}
         self.parked = ""
 
     async def follow(self, events: AsyncIterator[Event], *, told: int = 0) -> None:
@@ -60,6 +93,8 @@ class Progress:
 
     def _line(self, kind: str, data: dict[str, Any], at: float) -> list[Piece]:
         match kind:
+            case "run.admitted" | "step.inherited":
+                self._begins_with(data)
             case "run.routed":
                 return [Ink(f"  {data['platform']}: {' '.join(data['reasons'])}", "dim")]
             case "step.started":
@@ -70,18 +105,33 @@ class Progress:
                 return self._failed(data)
             case "question.asked":
                 return [Ink("  ? ", "warn"), f"{data['says']} ({data['question_id']})"]
-            case "run.waiting":
+            case "run.waiting" | "run.started":
                 self._begun.clear()
-                self.parked = data["reason"]
-                return [Ink("  … ", "warn"), data["says"] or f"waits: {data['reason']}"]
-            case "run.started":
-                self._begun.clear()
-                self.parked = ""
+                self.parked = data.get("reason", "")
+                return self._waits(data) if self.parked else self._keeps()
             case "noted" if data["level"] == "warning":
                 return [Ink("  ! ", "warn"), data["says"]]
             case "run.finished":
                 return self._over(data)
         return []
+
+    def _waits(self, data: dict[str, Any]) -> list[Piece]:
+        return [Ink("  … ", "warn"), data["says"] or f"waits: {data['reason']}"]
+
+    def _begins_with(self, data: dict[str, Any]) -> None:
+        """How many steps a plan has, and how many of them are taken over from another run."""
+        if "task" in data:
+            plan = data["task"].get("context", {}).get("plan") if data["flow"] == "plan" else None
+            self._steps = len(plan["steps"]) if plan else 0
+            return
+        self._kept[data["parent"]] = self._kept.get(data["parent"], 0) + 1
+        self._ended += 1
+
+    def _keeps(self) -> list[Piece]:
+        """What was taken over from other runs, told once."""
+        kept, self._kept = self._kept, {}
+        told = ", ".join(f"{number} from {parent}" for parent, number in kept.items())
+        return [Ink("  = ", "dim"), f"kept: {told}"] if told else []
 
     def _starts(self, data: dict[str, Any], at: float) -> None:
         self._begun[data["path"]] = (describe(data["what"], data["name"], data.get("input")), at)
@@ -93,6 +143,7 @@ class Progress:
         cost = data.get("cost_micros", 0)
         self._cost = None if cost is None or self._cost is None else self._cost + cost
         self._done += 1
+        self._ended += path.count("/") == 1 and path.startswith("plan/")
         figures = [took(data["seconds"]), *([usd(cost)] if cost != 0 else [])]
         return [Ink("  ✓ ", "good"), self._column(path), f"{what}  ", Ink("  ".join(figures), "dim")]
 
@@ -124,7 +175,8 @@ class Progress:
         if not self._begun:
             return f"  … waits: {self.parked}" if self.parked else ""
         path, (what, at) = next(reversed(self._begun.items()))
-        so_far = f"{self._done} done, {usd(self._cost)}"
+        done = f"{self._ended} of {self._steps} done" if self._steps else f"{self._done} done"
+        so_far = f"{done}, {usd(self._cost)}"
         return f"  ▶ {path}  {what}  {took(max(0.0, time.time() - at))}  ({so_far})"
 
 

@@ -141,8 +141,9 @@ def _line(row: RunRow, now: float) -> list[Cell | str]:
 @click.command("show", cls=Verb)
 @click.argument("run_id", metavar="ID")
 @click.option("--content", is_flag=True, help="Also what went into the steps and came out.")
+@click.option("--steps", is_flag=True, help="Of a plan: also all that was done for its steps.")
 @click.pass_obj
-def show(door: Door, run_id: str, content: bool) -> None:
+def show(door: Door, run_id: str, content: bool, steps: bool) -> None:
     """Show one run: where it stands, who did what, what it cost, and the answer.
 
     ID may be the beginning of an id, 6 characters or more.
@@ -152,7 +153,7 @@ def show(door: Door, run_id: str, content: bool) -> None:
     """
     from interlock.cli import show as page
 
-    asyncio.run(page.show_run(door, run_id, content=content))
+    asyncio.run(page.show_run(door, run_id, content=content, steps=steps))
 
 
 @click.command("pause", cls=Verb)

@@ -8,6 +8,7 @@ from typing import Any
 
 from interlock.cli.door import Door
 from interlock.cli.wording import Cell, Ink, ago, finite, iso, marked, money, state, took, usd
+from interlock.records.question import Question, is_late
 from interlock.records.run import Run, StepRun
 from interlock.stores.journal import RunRow
 
@@ -15,17 +16,19 @@ from interlock.stores.journal import RunRow
 SHOWN = 2_000
 
 
-async def show_run(door: Door, given: str, *, content: bool) -> None:
-    """Print a run.
+async def show_run(door: Door, given: str, *, content: bool, steps: bool = False) -> None:
+    """Print a run; of a plan's run its steps as the plan has them.
 
     Args:
         door: Where it is asked for.
         given: Its id, or the beginning of it.
         content: Whether what went into its steps and came out is asked for.
+        steps: Whether all that was done for the steps of a plan is asked for too.
 
     Raises:
         NotFound: there is no such run.
     """
+    from interlock.cli.plan_page import show_steps
     from interlock.platform.lookup import find_run, load_run, row_of
 
     async with door.stored() as journal:
@@ -37,7 +40,8 @@ async def show_run(door: Door, given: str, *, content: bool) -> None:
         door.out.record(as_json(run, row, content=content))
         return
     door.out.pairs(_head(run, row, time.time()))
-    if run.steps:
+    is_plan = show_steps(door, run)
+    if run.steps and (steps or content or not is_plan):
         door.out.answer("")
         names = step_names(run)
         headers = ("step", "state", "tries", "took", "cost", "what")
@@ -47,7 +51,7 @@ async def show_run(door: Door, given: str, *, content: bool) -> None:
     if run.finished is not None and run.finished.output is not None:
         door.out.answer("")
         door.out.answer(run.finished.output)
-    elif waiting := [one for one in run.open_questions() if one.about == "approval"]:
+    elif waiting := [one for one in run.open_questions() if one.about == "approval" and not _is_late(one)]:
         door.out.say(Ink(f"Look at what is asked: {door.command('approval show', waiting[0].question_id)}", "dim"))
     elif not run.status.is_final and not row.driven:
         door.out.say(Ink(f"Nobody drives it. Go on: {door.command('run resume', run_id)}", "dim"))
@@ -61,6 +65,7 @@ def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
         ("state", Cell(mark.text, state(row), mark.style)),
         ("task", str(_task(run).get("description", ""))[:SHOWN]),
         ("task id", row.task_id),
+        ("forked from", row.parent or ""),
         ("route", row.platform),
         ("reasons", " ".join(run.routed.reasons) if run.routed else ""),
         ("agent", row.agent),
@@ -89,10 +94,15 @@ def refusals(run: Run) -> list[str]:
 def asked(run: Run) -> list[str]:
     """What people were asked, and what came of it."""
     return [
-        f"{one.question_id}  {one.state}{f' by {one.by}' if one.by else ''}  {one.says}"
+        f"{one.question_id}  {'expired' if _is_late(one) else one.state}{f' by {one.by}' if one.by else ''}  {one.says}"
         + (f" ({one.reason})" if one.reason else "")
         for one in run.questions.values()
     ]
+
+
+def _is_late(question: Question) -> bool:
+    """Whether nobody answered in time, and nobody has driven the run since to write that down."""
+    return question.state == "pending" and is_late(question.expires_at, time.time())
 
 
 def was_refused(code: str) -> bool:
@@ -172,7 +182,7 @@ def _seconds(run: Run) -> float:
 
 def _step(step: StepRun, name: str) -> list[Cell | str]:
     refused = step.failure is not None and was_refused(step.failure.code)
-    status = "refused" if refused else step.status
+    status = "kept" if step.inherited else "refused" if refused else step.status
     mark = marked(status)
     return [
         step.path,
@@ -207,6 +217,7 @@ def _spoken(value: Any) -> str:
 
 def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
     """A run as one JSON object; inputs and outputs of steps only when asked for."""
+    from interlock.cli.plan_page import steps_as_json
     from interlock.cli.runs import row_as_json
 
     finished, names = run.finished, step_names(run)
@@ -217,6 +228,8 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
         "context": _task(run).get("context"),
         "labels": _task(run).get("labels"),
         "reasons": run.routed.reasons if run.routed else [],
+        "parent": row.parent,
+        "plan": steps_as_json(run, content=content),
         "candidates": run.routed.candidates if run.routed else [],
         "seq": run.seq,
         "starts": run.starts,
@@ -240,7 +253,7 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
                 "path": one.path,
                 "about": one.about,
                 "says": one.says,
-                "state": one.state,
+                "state": "expired" if _is_late(one) else one.state,
                 "by": one.by or None,
                 "reason": one.reason or None,
             }
@@ -273,6 +286,7 @@ def _step_as_json(step: StepRun, name: str, *, content: bool) -> dict[str, Any]:
         "name": step.name,
         "does": name,
         "status": step.status,
+        "inherited": step.inherited or None,
         "attempts": step.attempts,
         "seconds": finite(step.seconds),
         "started_at": iso(step.started_at),

@@ -14,17 +14,24 @@ INTERRUPTED = 130
 
 @dataclass(slots=True)
 class Stop:
-    """The wish to stop: the first signal asks, the second does not."""
+    """The wish to stop: the first signal asks, the second does not.
+
+    Attributes:
+        asked: Set when someone asked.
+        by_machine: Whether it was SIGTERM: not a person, but whoever runs this program wants it to end in good order.
+    """
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    by_machine: bool = False
 
-    def hear(self) -> None:
+    def hear(self, number: int) -> None:
         """A signal came."""
         if self.asked.is_set():
             os.write(
                 2, b"\nStopped at once. Nothing that was acknowledged is lost; `interlock run list` shows the run.\n"
             )
             os._exit(INTERRUPTED)
+        self.by_machine = number == signal.SIGTERM
         self.asked.set()
 
 
@@ -35,7 +42,7 @@ async def signals() -> AsyncIterator[Stop]:
     # What the shell told us to ignore (nohup, jobs of a script) stays ignored.
     heard = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
     for number in heard:
-        loop.add_signal_handler(number, stop.hear)
+        loop.add_signal_handler(number, stop.hear, number)
     try:
         yield stop
     finally:

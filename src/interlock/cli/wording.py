@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from interlock.records.money import micros_to_text
-from interlock.stores.journal import RunRow
+
+if TYPE_CHECKING:
+    from interlock.stores.journal import RunRow
 
 #: The mark and the colour of a state; the state's word always stands beside the mark.
 MARKS = {
@@ -23,6 +25,8 @@ MARKS = {
     "blocked": ("⊘", "bad"),
     "refused": ("⊘", "bad"),
     "cancelled": ("–", "dim"),
+    "skipped": ("–", "dim"),
+    "kept": ("=", "dim"),
 }
 
 

@@ -329,8 +329,8 @@ def _shown(act: Act, verdict: Verdict, parts: list[Verdict]) -> dict[str, Any]:
     }
 
 
-def task_act(task: Mapping[str, Any], run_id: str, crew: Iterable[str] = ()) -> Act:
-    """A task as it is judged at the door, with the agents it would be given to."""
+def task_act(task: Mapping[str, Any], run_id: str, crew: Iterable[str] = (), flow: str = "") -> Act:
+    """A task as it is judged at the door, with the agents it would be given to and how it would be carried out."""
     max_cost = task.get("max_cost")
     return Act(
         kind="task",
@@ -341,5 +341,6 @@ def task_act(task: Mapping[str, Any], run_id: str, crew: Iterable[str] = ()) -> 
         tenant=task.get("tenant"),
         content=str(task.get("description", "")),
         crew=tuple(crew),
+        flow=flow,
         max_cost_micros=None if max_cost is None else usd_to_micros(max_cost),
     )

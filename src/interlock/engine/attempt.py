@@ -10,6 +10,7 @@ from typing import Any
 from interlock.agents.agent import Attempt, Done
 from interlock.engine.parking import Parked, Stopped
 from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError
+from interlock.records.money import is_count, sound
 from interlock.records.unexpected import explain
 
 LONGEST_SENTENCE = 300
@@ -53,7 +54,14 @@ async def try_once(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, h
         raise crashed(error) from error
     except Exception as error:
         raise crashed(error) from error
-    return result if isinstance(result, Done) else Done(output=result)
+    return _believable(result) if isinstance(result, Done) else Done(output=result)
+
+
+def _believable(done: Done) -> Done:
+    """What an act reports to have consumed; figures that cannot be are unknown, and charged as what was held."""
+    usage = sound(done.usage)
+    paid = done.cost_micros is None or is_count(done.cost_micros)
+    return done if paid and usage is done.usage else replace(done, usage=usage, cost_micros=None)
 
 
 async def _with_heartbeat(act: Callable[[Attempt], Awaitable[Any]], attempt: Attempt, heartbeat: float | None) -> Any:

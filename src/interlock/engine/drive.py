@@ -285,7 +285,8 @@ class Drive:
         run = self.run
         if run.let_in or run.question_at("", "approval") is None or run.admitted is None:
             return None
-        judge = task_act(run.admitted.task, self.run_id, run.routed.candidates if run.routed else ())
+        crew = run.routed.candidates if run.routed else ()
+        judge = task_act(run.admitted.task, self.run_id, crew, run.admitted.flow)
         passage = await pass_gate(self, judge, attempt=run.approvals_used.get("", 0) + 1)
         self.pen.write_later(passage.facts)
         if passage.parked is not None:

@@ -78,7 +78,8 @@ async def take_place(drive: Drive) -> None:
     run = drive.run
     if not run.queued or run.admitted is None:
         return
-    act = task_act(run.admitted.task, run.run_id, run.routed.candidates if run.routed is not None else ())
+    crew = run.routed.candidates if run.routed is not None else ()
+    act = task_act(run.admitted.task, run.run_id, crew, run.admitted.flow)
     verdict = await drive.gate.admit(act)
     if not verdict.allowed:
         raise refusal(verdict)

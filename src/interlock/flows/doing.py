@@ -13,7 +13,7 @@ from interlock.engine.bench import RunBench
 from interlock.errors import AgentFailed, InterlockError, Refused, ToolFailed
 from interlock.flows.plan import StepDoer, Work
 from interlock.records.plan import Plan, Step, StepResult
-from interlock.tools.tool import Caller, Tool, repeatable_for
+from interlock.tools.tool import TOOL_ACTS, Caller, Tool, repeatable_for
 
 #: What all inputs of one step may show an agent together, in characters; above it each is cut to its share.
 MAX_INPUTS = 60_000
@@ -96,6 +96,8 @@ async def _call(tool: Tool, work: Work) -> Any:
     arguments = filled_in(step.tool_input or {}, work.inputs)
     caller = Caller(run_id=bench.run_id, agent="plan", user=bench.user, tenant=bench.tenant)
     act = tool.act(arguments, caller)
+    if act.kind not in TOOL_ACTS:
+        raise ToolFailed(f"The tool {tool.spec.name!r} asks for what no tool may do.", code="tool.act")
 
     async def call(attempt: Attempt) -> Any:
         if attempt.permit is None:

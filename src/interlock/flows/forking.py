@@ -113,6 +113,8 @@ def _kept_before(run: Run, path: str) -> tuple[StepInherited, ...]:
     for step in run.steps.values():
         if step.path == path:
             break
+        if step.what == "tool" and isinstance(step.input, Mapping) and step.input.get("native") is True:
+            continue  # what the gate said to a provider's own tool is no result: it is asked again
         apart = not path.startswith(f"{step.path}/") and not any(above in kept for above in _above(step.path))
         if apart and _is_outcome(run, step):
             kept[step.path] = _inherited(run, step, step.path)

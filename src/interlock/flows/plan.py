@@ -18,6 +18,8 @@ from interlock.records.run import Run
 
 #: Where a run's task carries its plan, and how it is to be executed.
 PLAN, EXECUTION = "plan", "execution"
+#: So many steps are begun in one turn of the loop.
+AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ class _Course:
         self._ready = deque(step for step in plan.steps if not step.dependencies)
         self._active = 0
         self._sleeping = 0
+        self._filling = False
         self._alone = asyncio.Event()
         self._outputs: dict[str, Any] = {}
         self._failures: dict[str, InterlockError] = {}
@@ -130,10 +133,19 @@ class _Course:
         return Outcome(output=output, agent="plan", failure=_failure(self._failures))
 
     def _fill(self) -> None:
-        """Begin as many of the ready steps as may run."""
-        while self._ready and self._active < self._execution.max_concurrent:
+        """Begin as many of the ready steps as may run, a few in each turn of the loop: others live in it too."""
+        room = min(len(self._ready), self._execution.max_concurrent - self._active)
+        for _ in range(min(room, AT_ONCE)):
             self._active += 1
             self._group.create_task(self._carry_out(self._ready.popleft()))
+        if room > AT_ONCE and not self._filling:
+            self._filling = True
+            self._group.create_task(self._fill_on())
+
+    async def _fill_on(self) -> None:
+        await asyncio.sleep(0)
+        self._filling = False
+        self._fill()
 
     async def _carry_out(self, step: Step) -> None:
         """Do a step, then others that are ready: what a step brought is written down with the next one's intent."""

@@ -11,7 +11,7 @@ from typing import Any
 from interlock.agents.agent import BenchAgent, Brief
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
-from interlock.errors import DecompositionError, UsageError
+from interlock.errors import DecompositionError, OutputInvalid, UsageError
 from interlock.records.plan import MOST_STEPS, Plan, Step, in_order, plan_from_json
 from interlock.records.run import Run
 
@@ -65,7 +65,9 @@ def outline_of(task: str) -> Outline:
     plain = [line for line in lines if not _CRITERION.match(line)]
     numbered = [found[1].strip() for line in plain if (found := _NUMBERED.match(line))]
     bulleted = [found[1].strip() for line in plain if (found := _BULLETED.match(line))]
-    items = numbered or bulleted or _inline(task)
+    if len(numbered) < 2:  # one line that begins with a number may number all steps itself
+        numbered = _inline(task) or numbered
+    items = numbered or bulleted
     words = re.findall(r"\w+", task)
     vague = len(words) < _VAGUE_BELOW and not items and not any(word.isdigit() for word in words)
     return Outline(items=tuple(items), criteria=tuple(criteria), vague=vague)
@@ -160,8 +162,11 @@ class _Ask:
             instructions=INSTRUCTIONS,
             schema=schema_for([tool["name"] for tool in self.wanted["tools"]]),
         )
-        with self.bench.span(self.agent.id, "agent"):
-            answer = await self.agent.work(brief, self.bench.scope(name))
+        try:
+            with self.bench.span(self.agent.id, "agent"):
+                answer = await self.agent.work(brief, self.bench.scope(name))
+        except OutputInvalid as error:  # it was told back once what is wrong with the form
+            raise DecompositionError(f"{self.agent.id} made no plan that can be carried out: {error.says}") from error
         return answer.output
 
 

@@ -44,6 +44,20 @@ ROLES: Mapping[str, Role] = {
 }
 
 
+#: What permissions can be about.
+RESOURCES = frozenset(one.partition(":")[0] for role in ROLES.values() for one in role.allow) - {"*"}
+
+
+def flaw_of(permission: str) -> str:
+    """What is wrong with a permission that someone wrote, or nothing: a wrong one under `deny` would deny nothing."""
+    resource, *more = permission.split(":")
+    if permission != "*" and (not more or not all((resource, *more)) or any(map(str.isspace, permission))):
+        return f"{permission!r:.80} is no permission; write it like 'run:create', 'run:*' or 'agent:use:claude'"
+    if "*" not in resource and resource not in RESOURCES:
+        return f"{permission!r:.80} is about nothing there is; there are {', '.join(sorted(RESOURCES))}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRules:
     """All users and roles at one moment. Decides; changes and reads nothing.

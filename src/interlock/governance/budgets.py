@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 from interlock.errors import UsageError
-from interlock.records.charge import Account
+from interlock.records.charge import MAX_COST, Account
 from interlock.records.money import usd_to_micros
 from interlock.records.verdict import Act
 
@@ -24,8 +24,6 @@ Matched = Literal["agent", "model", "provider", "user", "tenant"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: What is known of a task at the door; a budget about anything else is looked at when a model is called.
 _KNOWN_AT_THE_DOOR = frozenset({"platform", "user", "tenant"})
-#: The name of the account that a task's own `max_cost` is.
-MAX_COST = "max_cost"
 
 
 class Window(NamedTuple):
@@ -89,12 +87,14 @@ class Budget:
             return True
         found = {
             "agent": act.agent,
-            "model": act.name,
-            "provider": str(act.arguments.get("provider", "")),
+            "model": act.name.lower(),
+            "provider": str(act.arguments.get("provider", "")).lower(),
             "user": act.user or "",
             "tenant": act.tenant or "",
         }
-        return all(fnmatchcase(found[key], pattern) for key, pattern in self.match.items())
+        # Prices do not tell case in these apart, so neither does who pays them.
+        folded = {key: one.lower() if key in ("model", "provider") else one for key, one in self.match.items()}
+        return all(fnmatchcase(found[key], pattern) for key, pattern in folded.items())
 
     def applies_at_the_door(self, act: Act) -> bool:
         """Whether it is known of a task, before anyone works on it, that this budget pays for it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from interlock.errors import PriceUnknown
-from interlock.governance.budgets import MAX_COST, Budget, max_cost_account
+from interlock.governance.budgets import Budget, max_cost_account
 from interlock.governance.limits import RateLimits, TierOf, UnknownTier
-from interlock.records.charge import Account, Charge
+from interlock.records.charge import MAX_COST, Account, Charge
 from interlock.records.verdict import Act, Effect, Verdict
 
 #: The most that a request can cost, by provider, model, tokens sent and received; None where nobody knows.

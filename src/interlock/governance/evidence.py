@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from interlock.governance.commands import CommandPolicy
@@ -22,6 +23,9 @@ LARGEST = 1_000_000
 #: Words of one command that are looked up.
 MOST_NAMES = 2_000
 
+#: What may stand between names of files in one word: shell text, and lists of names.
+_BETWEEN = " \t\n,;:&|()<>\"'"
+
 #: What programs read without being told its name.
 _IMPLIED: Mapping[str, Sequence[str]] = {
     "make": ("GNUmakefile", "makefile", "Makefile"),
@@ -30,6 +34,7 @@ _IMPLIED: Mapping[str, Sequence[str]] = {
     "yarn": ("package.json",),
     "npx": ("package.json",),
     "cargo": ("Cargo.toml", "build.rs"),
+    "docker": ("Dockerfile", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
     "docker-compose": ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
     "tox": ("tox.ini", "pyproject.toml"),
     "pytest": ("conftest.py", "pyproject.toml", "pytest.ini"),
@@ -52,7 +57,7 @@ async def gather(act: Act, commands: CommandPolicy | None, guardrails: Sequence[
         argv = [str(word) for word in act.arguments.get("argv", ())]
         evidence["program"] = str(act.arguments.get("program", argv[0] if argv else ""))
         evidence["env"] = dict(act.arguments.get("env") or {})
-        evidence["files"] = await asyncio.to_thread(files_of, argv, act.cwd)
+        evidence["files"] = await asyncio.to_thread(files_of, [*argv, evidence["program"]], act.cwd)
     return evidence
 
 
@@ -96,12 +101,21 @@ def files_of(argv: Sequence[str], cwd: str) -> dict[str, str]:
 
 
 def _named(argv: Sequence[str]) -> Iterator[str]:
-    """Words that may be names of files, also behind `--option=`, `@` and `-f`."""
+    """Words that may be names of files, also behind `--option=`, `@` and `-f`, and in a text such as `-c` takes."""
     yield from _IMPLIED.get(os.path.basename(argv[0]), ())
-    for word in argv:
-        for piece in (word, word.partition("=")[2], word.partition("@")[2], word[2:] if word.startswith("-") else ""):
-            if piece and len(piece) < 4096 and "\0" not in piece:
-                yield piece
+    for before, word in pairwise(("", *argv)):
+        yield from _pieces(word)
+        if before == "-m":  # Python's modules
+            yield from (f"{word.replace('.', '/')}{end}" for end in (".py", "/__main__.py", "/__init__.py"))
+        if any(char in word for char in _BETWEEN):
+            for inner in islice(re.split(f"[{_BETWEEN}]+", word), MOST_NAMES):
+                yield from _pieces(inner)
+
+
+def _pieces(word: str) -> Iterator[str]:
+    for piece in (word, word.partition("=")[2], word.partition("@")[2], word[2:] if word.startswith("-") else ""):
+        if piece and len(piece) < 4096 and "\0" not in piece:
+            yield piece
 
 
 def _state_of(path: str, *, read: bool) -> str | None:
@@ -119,7 +133,8 @@ def _state_of(path: str, *, read: bool) -> str | None:
         if not stat.S_ISREG(about.st_mode):
             return None
         if not read or about.st_size > LARGEST:
-            return f"{about.st_size} bytes, changed {about.st_mtime_ns}"
+            # Whoever changes a file can set the time of its last change back, but not that of its inode.
+            return f"{about.st_size} bytes, changed {about.st_mtime_ns} ({about.st_ino}, {about.st_ctime_ns})"
         content = os.read(descriptor, LARGEST + 1)
         return f"sha256:{hashlib.sha256(content).hexdigest()}"
     except OSError as error:

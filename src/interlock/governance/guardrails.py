@@ -6,6 +6,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -159,7 +160,7 @@ def judge_at(point: Point, guardrails: Sequence[Guardrail], subject: Task | Act)
     found = [
         verdict
         for guardrail in guardrails
-        if point in guardrail.on and (verdict := guardrail.judge(subject)) is not None
+        if point in guardrail.on and (verdict := guardrail.judge(_own(subject))) is not None
     ]
     if not found:
         return None
@@ -168,6 +169,13 @@ def judge_at(point: Point, guardrails: Sequence[Guardrail], subject: Task | Act)
         reason = f"{worst.reason} (Only a person could release it, and this cannot wait for one; it is held back.)"
         return replace(worst, effect=Effect.BLOCK, reason=reason, code="guardrail.blocked", approver=None, grants=())
     return worst
+
+
+def _own(subject: Task | Act) -> Task | Act:
+    """The subject for one condition alone: what it changes in it, nobody else sees, and nothing is done by it."""
+    if isinstance(subject, Act) and subject.arguments:
+        return replace(subject, arguments=deepcopy(dict(subject.arguments)))
+    return subject
 
 
 def unusable(says: str) -> UsageError:

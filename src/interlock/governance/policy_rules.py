@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from interlock.governance.commands import CommandPolicy
 from interlock.governance.guardrails import Guardrail
@@ -89,7 +90,10 @@ class ToolRule:
             return self.effect is not Effect.ALLOW
         value = arguments[name]
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        return look.is_all_of(text) if self.effect is Effect.ALLOW else look.found_in(text)
+        if self.effect is Effect.ALLOW:
+            return look.is_all_of(text)
+        # Wherever in the argument it stands: `^/etc` is meant for each name of a list, too.
+        return look.found_in(text) or (text is not value and any(map(look.found_in, texts_in(value))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +209,14 @@ class Words:
             text = "\n".join([subject.description, *texts_in(subject.context)])
             if self.estimated_cost_over is not None and subject.estimated_cost > self.estimated_cost_over:
                 return True
-        return (
-            (self.max_length is not None and length > self.max_length)
-            or (self._phrases is not None and self._phrases(text.casefold()) is not None)
-            or (self.matches is not None and self.matches.found_in(text))
+        if self.max_length is not None and length > self.max_length:
+            return True
+        # Wide and styled letters read like plain ones, to people and models.
+        spellings = {text} if text.isascii() else {text, normalize("NFKC", text)}
+        return any(
+            (self._phrases is not None and self._phrases(one.casefold()) is not None)
+            or (self.matches is not None and self.matches.found_in(one))
+            for one in spellings
         )
 
 

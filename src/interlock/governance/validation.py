@@ -68,20 +68,29 @@ def judge_input(act: Act, max_length: int = MAX_PROMPT_LENGTH) -> Verdict | None
 
     Args:
         act: The task, with its JSON form as arguments.
-        max_length: Most characters of all texts in it together.
+        max_length: Most characters of all texts in it together. The steps of a plan are given to agents one by one:
+            each of them, and what is said of the whole, may have so many.
     """
     found: list[Verdict] = []
-    length = 0
-    for text in _texts(act):
-        length += len(text)
-        if length > max_length:
-            reason = f"The task has more than {max_length:,} characters of text."
-            return Verdict(effect=Effect.BLOCK, rule="input.length", reason=reason, code="guardrail.validation")
-        if odd := odd_characters(text):
-            found.append(_look(f"The task holds characters that nobody sees ({odd}).", "input.characters"))
-        if signal := injection_signal(text):
-            found.append(_look(f"The task reads as if it wanted to steer the agent: {signal}.", "input.injection"))
+    seen: set[str] = set()
+    for part in _parts(act):
+        length = 0
+        for text in texts_in(part):
+            length += len(text)
+            if length > max_length:
+                reason = f"The task has more than {max_length:,} characters of text."
+                return Verdict(effect=Effect.BLOCK, rule="input.length", reason=reason, code="guardrail.validation")
+            if text not in seen:
+                seen.add(text)
+                found += _looks(text)
     return strictest(found) if found else None
+
+
+def _looks(text: str) -> Iterator[Verdict]:
+    if odd := odd_characters(text):
+        yield _look(f"The task holds characters that nobody sees ({odd}).", "input.characters")
+    if signal := injection_signal(text):
+        yield _look(f"The task reads as if it wanted to steer the agent: {signal}.", "input.injection")
 
 
 def texts_in(value: Any) -> Iterator[str]:
@@ -104,9 +113,16 @@ def texts_of(act: Act) -> str:
     return "\n".join(texts_in(act.arguments))
 
 
-def _texts(act: Act) -> Iterator[str]:
-    yield str(act.arguments.get("description", act.content))
-    yield from texts_in(act.arguments.get("context") or {})
+def _parts(act: Act) -> Iterator[Any]:
+    """What an agent would be shown at once: the task with its context; of a plan, each step by itself."""
+    said, context = str(act.arguments.get("description", act.content)), act.arguments.get("context") or {}
+    if act.flow != "plan":
+        yield [said, context]
+        return
+    plan = context.get("plan") or {}
+    yield [said, {key: value for key, value in context.items() if key != "plan"}]
+    yield {key: value for key, value in plan.items() if key != "steps"}
+    yield from plan.get("steps") or ()
 
 
 def _look(reason: str, rule: str) -> Verdict:

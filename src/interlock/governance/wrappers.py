@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from interlock.governance.shell.acting import acting_words
 from interlock.governance.shell.expand import expand
 from interlock.governance.shell.grammar import parse
 from interlock.governance.shell.lexer import NotUnderstood
@@ -41,8 +42,8 @@ _ACTING = {
         "scp sftp": "-S -o -F",
         "man": "-P -H --pager --html",
         "rg": "--pre --hostname-bin",
-        "go": "-exec -toolexec",
-        "make gmake": "-f --eval --file --makefile SHELL",
+        "go": "-exec -toolexec -vettool",
+        "make gmake": "-f -E --eval --file --makefile SHELL",
         "sort": "--compress-program -o --output",
         "zip": "-TT --unzip-command",
         "sed": "-e -f -i --expression --file --in-place",
@@ -50,7 +51,7 @@ _ACTING = {
         "vi vim nvim ex view": "-c -S -s --cmd",
         "emacs": "--eval -l --load --execute",
         "printf": "-v",
-        "awk gawk mawk": "-f --file -e --source",
+        "awk gawk mawk nawk": "-f --file -e --source -i --include -l --load -E --exec",
         "docker podman": "--privileged --pid --volume -v --mount",
     }.items()
     for program in programs.split()
@@ -115,7 +116,7 @@ def acting_options(program: str) -> frozenset[str]:
 def risky_words(argv: tuple[str, ...]) -> set[str]:
     """The words by which this command runs a program text or another program: `-c`, `-exec` and their like."""
     acting = acting_options(argv[0])
-    found = {word for word in argv[1:] if acting and word.partition("=")[0] in acting}
+    found = acting_words(argv, acting) if acting else set()
     letters = _CODE.get(_interpreter(argv[0]), "")
     if letters and len(argv) > 1 and argv[1].startswith(("-", "+")):
         # Anywhere and in any bundle (`-Ic`): which word is an option's value, only the program itself knows.

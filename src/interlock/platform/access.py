@@ -15,7 +15,7 @@ from dataclasses import replace
 from interlock.errors import AuthenticationError, Conflict, NotFound, SettingsError, UsageError
 from interlock.governance.access import ROLES, AccessRules, Role
 from interlock.platform.settings import Settings
-from interlock.records.access import FREE, Token, User
+from interlock.records.access import FREE, USER_NAME, Token, User
 from interlock.records.task import Task
 from interlock.records.verdict import Act, Verdict, refusal
 from interlock.stores.access import AccessStore
@@ -28,7 +28,6 @@ REMEMBERED = 1.0
 #: Seconds between two notes that a token was used.
 USED_EVERY = 60.0
 _TOKEN = re.compile(r"ilk_[A-Za-z0-9_-]{43}[0-9a-f]{8}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}")
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ class Access:
             raise UsageError("roles is a list of roles, not one text.", code="usage.user")
         user = User(name=name, roles=frozenset(roles), tenant=tenant, tier=tier)
         for text in (name, tier, *(() if tenant is None else (tenant,))):
-            if not isinstance(text, str) or not _NAME.fullmatch(text):
+            if not isinstance(text, str) or not USER_NAME.fullmatch(text):
                 raise UsageError(f"{text!r:.80} is no name for a user, tenant or tier.", code="usage.user")
         for role in sorted(user.roles - self._known_roles()):
             raise UsageError(f"There is no role {role!r:.80}.", self._there_are(), code="usage.user")

@@ -155,7 +155,7 @@ async def admit(house: House, admission: Admission, *, now: float, durable: bool
         Conflict: the id is taken by different work.
         StoreFailed: it cannot be written.
     """
-    act = task_act(admission.given, admission.run_id, admission.routed.candidates)
+    act = task_act(admission.given, admission.run_id, admission.routed.candidates, admission.flow)
     verdict = await house.gate.admit(act)
     accepted = RunAdmitted(
         task=admission.given,

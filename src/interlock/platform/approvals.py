@@ -258,6 +258,10 @@ class Approvals:
         user = rules.users.get(by)
         if not verdict.allowed or user is None:
             raise Refused(verdict.reason, "Ask someone who may answer.", code="approval.not_yours")
+        if user.tenant != tenant:  # a run of no tenant is none of a tenant's
+            raise Refused(
+                f"{by} does not belong to that tenant.", "Ask someone who may answer.", code="approval.not_yours"
+            )
         if question.approver and not same_person(by, question.approver) and question.approver not in user.roles:
             raise Refused(
                 f"{question.approver} must answer this, and {by} is not.",

@@ -21,7 +21,7 @@ from interlock.governance.gate import PolicyGate
 from interlock.governance.mcp_policy import mcp_judge
 from interlock.governance.redaction.written_back import judge_markers
 from interlock.platform.auditing import AuditTrail
-from interlock.platform.crews import doer_for, planner_for
+from interlock.platform.crews import doer_for, lend_again, planner_for
 from interlock.platform.lookup import STORE
 from interlock.platform.registry import Registry, price_table
 from interlock.platform.safeguards import together, voices
@@ -79,6 +79,7 @@ class House:
         on_secret: Callable[[str, str], Any] | None = None,
     ) -> None:
         self.veil = veil
+        self._settings, self._registry = settings, registry
         prices = price_table(settings)
         self.staff = Staff(settings, registry, prices, lambda: self.gate.commands, veil, on_secret)
         self.journal = journal
@@ -143,6 +144,7 @@ class House:
         try:
             for name in run.routed.candidates if run.routed else ():
                 self.agent(name)
+            lend_again(self._registry, self._settings, run)
             await self.engine.resume(run_id, by=by)
         except (UsageError, Conflict):
             return

@@ -22,6 +22,7 @@ from interlock.governance.audit.places import Progress, kept_checkpoints, verify
 from interlock.governance.audit.retention import Plan, plan, remove
 from interlock.governance.audit.sinks import FolderSink, Sink, open_sink
 from interlock.governance.audit.verify import Verification
+from interlock.governance.audit.verify import verify as verify_log
 from interlock.governance.gate import Judge
 from interlock.platform.lookup import STORE
 from interlock.platform.settings import Settings
@@ -69,10 +70,10 @@ class AuditBook:
             pubkey: The file of the log's public key, kept elsewhere; by default the home's own.
             progress: Told how far it is.
         """
-        if not self.store.exists():
-            return Verification(())
         keys = read_keys(pubkey) if pubkey is not None else self.keys.verifiers()
         extra = kept_checkpoints(_there(more))[0] if more is not None else []
+        if not self.store.exists():  # whatever was signed before is missing
+            return verify_log((), keys, [*kept_checkpoints(self.checkpoints)[0], *extra])
         return verify_store(self.store, self.checkpoints, keys, more=extra, progress=progress)
 
     def check_place(

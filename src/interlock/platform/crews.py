@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from interlock.agents.agent import BenchAgent
 from interlock.errors import AuthenticationError, UsageError
 from interlock.flows.doing import step_doer
-from interlock.flows.plan import StepDoer
+from interlock.flows.plan import StepDoer, paths_of, plan_of
 from interlock.flows.planning import WANTED
+from interlock.platform.built_in import BUILT_IN_TOOLS
 from interlock.platform.executor import Executor, doer_through
 from interlock.platform.registry import Registry
+from interlock.platform.settings import Settings
 from interlock.platform.staff import Staff
-from interlock.platform.toolbox import Toolbox
+from interlock.platform.toolbox import Toolbox, read_tools
 from interlock.records.plan import Step
 from interlock.records.run import Run
+from interlock.records.task import TaskStatus
 from interlock.tools.tool import Tool
 
 
@@ -30,6 +34,65 @@ class Course:
 
     executor: Executor = field(default_factory=Executor)
     box: Toolbox = field(default_factory=Toolbox)
+
+
+def lend(registry: Registry, run_id: str, steps: Iterable[Step], executor: Executor, box: Toolbox) -> None:
+    """Have the steps of a run find their tools and their executor in this process.
+
+    Raises:
+        UsageError: code `usage.unknown_tool`: some of the steps name a tool that is not known here.
+    """
+    check_steps(registry, steps, box)
+    registry.callable.update(box.tools)
+    registry.mcp_servers.update(box.servers)
+    registry.courses[run_id] = Course(executor, box)
+
+
+def check_steps(registry: Registry, steps: Iterable[Step], box: Toolbox) -> None:
+    """Make sure that steps find their tools.
+
+    Raises:
+        UsageError: code `usage.unknown_tool`: some of the steps name a tool that is not known here.
+    """
+    named = {step.tool for step in steps if step.tool is not None}
+    missing = sorted(name for name in named if name not in registry.tools and not box.may_have(name))
+    if missing:
+        raise UsageError(
+            f"The plan names tools that this process does not know: {', '.join(missing)}.",
+            "Pass them as tools=[...] (on the command line --tools), or register them with platform.register_tool.",
+            code="usage.unknown_tool",
+        )
+
+
+def lend_again(registry: Registry, settings: Settings, run: Run, tools: Sequence[Any] | None = None) -> None:
+    """Before a plan's run goes on: have what is left of it find its tools.
+
+    Args:
+        registry: What the program registered.
+        settings: What is set.
+        run: The run.
+        tools: What it is lent now, in place of what it was lent before.
+
+    Raises:
+        UsageError: code `usage.unknown_tool`: this process does not know them all.
+    """
+    plan = plan_of(run)
+    if plan is None or run.status is TaskStatus.COMPLETED:
+        return
+    left = [step for step in plan.steps if not _is_done(run, step)]
+    course = registry.course_of(run.run_id)
+    executor = course.executor if course is not None else Executor()
+    if course is None or tools:
+        named = [name for name in dict.fromkeys(step.tool for step in left) if name in BUILT_IN_TOOLS]
+        box = read_tools([*(name for name in named if name not in (tools or ())), *(tools or ())], settings, registry)
+    else:
+        box = course.box
+    lend(registry, run.run_id, left, executor, box)
+
+
+def _is_done(run: Run, step: Step) -> bool:
+    paths = paths_of(run, step.id)
+    return bool(paths) and run.steps[paths[-1]].status == "finished"
 
 
 def doer_for(registry: Registry, staff: Staff, run: Run) -> StepDoer:

@@ -21,13 +21,39 @@ KILLED_IN = "execution/model/3"
 HOLD = 20.0
 NEEDED = ("openai", "anthropic", "aiohttp")
 
+#: The file in the workspace that the agent wants to change, so that a person is asked.
+LOG = "build.log"
+_LOG_LINES = 4_000
+
 _SETTINGS = """\
-# Made by `interlock demo`. What the demo's agents may do: look at disks, and nothing else.
-[commands]
-allowed = ["df", "du"]
+# Made by `interlock demo`. What its agents may do is in policy.toml beside this file.
+workspace = "../demo-work"    # apart from the store, so that commands can write there
 
 [limits]
 tool_timeout = 4    # a `du` of a very large folder is stopped, and the agent makes do
+
+[budgets.demo]
+limit = "50 USD"
+per = "day"
+"""
+_POLICY = """\
+# Made by `interlock demo`: what its agents may do.
+[commands]
+allowed = ["df", "du"]
+
+[[command]]
+rule = "gzip"
+decision = "approval"
+reason = "It changes files."
+match = ["gzip -v build.log"]
+no_match = ["du build.log"]
+
+[[command]]
+rule = "rm"
+decision = "block"
+reason = "Nothing is deleted here."
+match = ["rm -rf /var/tmp/leftovers"]
+no_match = ["du /var/tmp"]
 """
 
 
@@ -54,20 +80,28 @@ def missing_packages() -> list[str]:
 
 
 def prepare(home: Path) -> Path:
-    """Make the demo's home folder with its settings file, and say where that is.
+    """Make the demo's home folder with its settings and policy, and its workspace; say where the settings are.
 
     Raises:
-        StoreFailed: the folder cannot be made or written.
+        StoreFailed: a folder cannot be made or written.
     """
-    file = home / "interlock.toml"
+    file, work = home / "interlock.toml", workspace(home)
     try:
-        for folder in (home.parent, home):  # both are ours, and `parents` would leave one open to others
+        for folder in (home.parent, home, work):  # all are ours, and `parents` would leave one open to others
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.write_text(_SETTINGS, encoding="utf-8")
+        file.with_name("policy.toml").write_text(_POLICY, encoding="utf-8")
+        (work / f"{LOG}.gz").unlink(missing_ok=True)
+        (work / LOG).write_text("".join(f"step {n}: compiled, linked, tested, all good\n" for n in range(_LOG_LINES)))
     except OSError as error:
         do = "Choose another home, for example `interlock demo --home /tmp/interlock`."
         raise StoreFailed(f"{home} cannot be written.", do, code="store.read_only", detail=str(error)) from error
     return file
+
+
+def workspace(home: Path) -> Path:
+    """The folder that the demo's agents work in, as the settings say."""
+    return home.with_name("demo-work")
 
 
 def environment(environ: Mapping[str, str], provider: Mapping[str, str], settings: Path) -> dict[str, str]:
@@ -126,5 +160,6 @@ def tally(facts: Iterable[Recorded]) -> list[Tally]:
 
 
 def home_folder() -> str:
-    """The home folder of whoever runs the demo, for the agent to look at."""
-    return os.path.expanduser("~")
+    """The home folder of whoever runs the demo, for the agent to look at; root's is nobody's to look into."""
+    home = os.path.expanduser("~")
+    return "/home" if home == "/root" else home

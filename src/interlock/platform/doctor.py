@@ -97,6 +97,12 @@ def _no_store_yet(home: Path) -> Check:
     return Check(name="store", state="failed", says=f"{folder} cannot be written by this user.", do=do)
 
 
+def check_machine(settings: Settings) -> list[Check]:
+    """All that can be looked at without the store and without the network."""
+    checks = [*check_packages(settings), check_sandbox(settings), *check_policy(settings)]
+    return [*checks, *check_vault(settings), *check_keys(settings)]
+
+
 def check_packages(settings: Settings) -> list[Check]:
     """Whether the vendors' packages that the agents need are installed."""
     needed = {settings.providers[agent.provider].api.partition("-")[0] for agent in settings.agents.values()}
@@ -131,14 +137,28 @@ def check_sandbox(settings: Settings) -> Check:
     if level == "off":
         says = "Commands run without a sandbox, since the settings say so."
         return Check(name="sandbox", state="warning", says=says, do="Set `sandbox.level` to `auto`.")
-    if level == "none":
+    if level == "none" or (level == "seccomp" and wanted == "auto"):
         state: State = "warning" if wanted == "auto" else "failed"
-        says = f"There is no sandbox, so only commands that look are run{lacks}."
+        says = f"There is no sandbox around files, so only commands that look are run{lacks}."
         return Check(name="sandbox", state=state, says=says, do=do, code="sandbox.unavailable")
     if level == "seccomp":
         says = f"Commands run in the sandbox `seccomp`, which leaves them the files of this user{lacks}."
         return Check(name="sandbox", state="warning", says=says, do=do)
     return Check(name="sandbox", state="ok", says=f"Commands run in the sandbox `{level}`{lacks}.")
+
+
+def check_vault(settings: Settings) -> list[Check]:
+    """Whether the vault of this home, if there is one, opens with the key that is found."""
+    from interlock.governance.vault.vault import VAULT
+    from interlock.platform.safeguards import open_vault
+
+    if not (settings.home / VAULT).exists():
+        return []
+    try:
+        open_vault(settings, time.time).check_key()
+    except InterlockError as error:
+        return [Check(name="vault", state="failed", says=error.says, do=error.do, code=error.code)]
+    return [Check(name="vault", state="ok", says="The vault opens with its key.")]
 
 
 def check_policy(settings: Settings) -> list[Check]:

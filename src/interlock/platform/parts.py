@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from interlock.platform.telemetry import Telemetry
     from interlock.platform.toolbox import Toolbox
     from interlock.records.plan import Plan, Step
+    from interlock.records.run import Run
     from interlock.records.task import Task
     from interlock.stores.sqlite import SqliteJournal
 
@@ -45,8 +46,18 @@ class Parts(ABC):
         """The full id of a run."""
 
     @abstractmethod
-    async def resume(self, run_id: str, *, in_doubt: str | None = None, by: str = "") -> TaskResult:
+    async def resume(
+        self, run_id: str, *, in_doubt: str | None = None, by: str = "", tools: Sequence[Any] | None = None
+    ) -> TaskResult:
         """Go on with a run."""
+
+    @abstractmethod
+    async def _go_on(self, run_id: str, in_doubt: str | None, by: str, tools: Sequence[Any] | None = None) -> Run:
+        """Have a run go on, and come back at once with how it stood."""
+
+    @abstractmethod
+    def _handle(self, run: Run) -> Handle:
+        """A handle on a run."""
 
     @abstractmethod
     def _house(self) -> House:

@@ -14,7 +14,7 @@ from interlock.flows.doing import references_in
 from interlock.flows.plan import EXECUTION, PLAN, plan_of
 from interlock.flows.plan_results import results_of
 from interlock.flows.planning import WANTED, check_max_steps, estimate, outline_of, plan_by_outline
-from interlock.platform.crews import Course
+from interlock.platform.crews import check_steps, lend
 from interlock.platform.executor import Executor
 from interlock.platform.handle import Handle
 from interlock.platform.ids import new_run_id
@@ -123,17 +123,20 @@ class Planning(Parts):
         run_id = run_id or new_run_id()
         executor = executor or Executor(max_concurrent)
         self._lend_for(run_id, plan, executor, tools)
+        await asyncio.sleep(0)  # a large plan is some work: between its parts others have their turn
         known = resume and await self._is_known(run_id)
         if known:
             await self.resume(run_id)
         else:
             await self._run(self._admission(_task_of(plan, executor), run_id, user, "plan"))
         run = await self._as_it_stands(run_id)
+        await asyncio.sleep(0)
         stored = plan_of(run)
         if stored is None:
             raise Conflict(f"The id {run_id} is taken by different work.", "Choose another.", code="run.id_taken")
         if run.status.is_final:
             await self._give_back(run_id)
+        await asyncio.sleep(0)
         return results_of(run, stored)
 
     async def submit_plan(
@@ -145,13 +148,30 @@ class Planning(Parts):
         *,
         user: str | None = None,
         executor: Executor | None = None,
+        resume: bool = False,
     ) -> Handle:
         """Accept a plan and return at once; from then on it is durable. See `execute` for arguments and errors."""
         run_id = run_id or new_run_id()
         executor = executor or Executor(max_concurrent)
         self._lend_for(run_id, plan, executor, tools)
+        if resume and await self._is_known(run_id):
+            await self._go_on(run_id, None, user or "")
+            return self._handle(await self._house().engine.load(run_id))
         admission = self._admission(_task_of(plan, executor), run_id, user, "plan")
         return await self._submit(admission)
+
+    def check_plan(self, plan: Plan, tools: Sequence[Any] | None = None) -> None:
+        """Make sure that a plan can be carried out here, without doing or lending anything.
+
+        Args:
+            plan: The plan.
+            tools: What its tool names refer to, beside the plan's own.
+
+        Raises:
+            UsageError: it names a tool that is not there, or uses what it does not depend on.
+        """
+        check_steps(self._registry, plan.steps, self._toolbox([*plan.tools, *(tools or ())]))
+        _check_references(plan)
 
     async def run_state(self, run_id: str) -> RunState:
         """A run's plan and what came of its steps so far; see `Storage.load_run_state`."""
@@ -213,20 +233,8 @@ class Planning(Parts):
 
     def _lend(self, run_id: str, plan: Plan, to_do: Sequence[Step], executor: Executor, box: Toolbox) -> None:
         """Have the run's steps find their tools and their executor here."""
-        named = {step.tool for step in to_do if step.tool is not None}
-        missing = sorted(name for name in named if name not in self._registry.tools and not box.may_have(name))
-        if missing:
-            raise UsageError(
-                f"The plan names tools that this process does not know: {', '.join(missing)}.",
-                "Pass them as tools=[...], or register them with platform.register_tool.",
-                code="usage.unknown_tool",
-            )
-        faults = references_in(plan)
-        if faults:
-            raise UsageError(f"The plan cannot be carried out: {' '.join(faults[:5])}", code="usage.plan")
-        self._registry.callable.update(box.tools)
-        self._registry.mcp_servers.update(box.servers)
-        self._registry.courses[run_id] = Course(executor, box)
+        _check_references(plan)
+        lend(self._registry, run_id, to_do, executor, box)
 
     def _with_tools(self, plan: Plan, box: Toolbox) -> Plan:
         metadata = {**plan.metadata, "estimate": self.estimate_plan(plan)}
@@ -259,6 +267,12 @@ class Planning(Parts):
         except NotFound:
             return False
         return True
+
+
+def _check_references(plan: Plan) -> None:
+    faults = references_in(plan)
+    if faults:
+        raise UsageError(f"The plan cannot be carried out: {' '.join(faults[:5])}", code="usage.plan")
 
 
 def _task_of(plan: Plan, executor: Executor) -> Task:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from types import TracebackType
@@ -14,6 +14,7 @@ from interlock.engine.drive import End
 from interlock.errors import Conflict, UsageError
 from interlock.platform.admission import Admission, FlowName, admit, same_work
 from interlock.platform.assembly import House, open_journal
+from interlock.platform.crews import lend_again
 from interlock.platform.events import Event, events_until
 from interlock.platform.forks import Opener
 from interlock.platform.handle import Handle
@@ -23,13 +24,14 @@ from interlock.platform.redacting import redactor_for
 from interlock.platform.registry import first_registry
 from interlock.platform.result import TaskResult, result_of
 from interlock.platform.routing import Route, route
-from interlock.platform.safeguards import safeguard
+from interlock.platform.safeguards import hide_values, safeguard
 from interlock.platform.settings import Settings, load, settings_from_configure
 from interlock.platform.signals import close_on_signals
 from interlock.platform.telemetry import Telemetry
 from interlock.platform.time_travel import TimeTravel
 from interlock.platform.views import Views
 from interlock.platform.workshop import Workshop
+from interlock.records.run import Run
 from interlock.records.task import Task, TaskStatus
 from interlock.stores.sqlite import SqliteJournal
 
@@ -144,20 +146,27 @@ class Platform(Workshop, Planning, Views, TimeTravel):
         async for event in events_until(admission.run_id, listen, lambda: self._run(admission), self._redactor):
             yield event
 
-    async def resume(self, run_id: str, *, in_doubt: str | None = None, by: str = "") -> TaskResult:
+    async def resume(
+        self, run_id: str, *, in_doubt: str | None = None, by: str = "", tools: Sequence[Any] | None = None
+    ) -> TaskResult:
         """Go on with a run from its last fact, in this or another process.
 
         Args:
             run_id: The run; a unique beginning of at least 6 characters is enough.
             in_doubt: `repeat` or `skip` steps that were cut off and may have happened.
             by: Who wants it.
+            tools: What the steps of a plan find their tools in, where this process was not lent them before.
 
         Raises:
             NotFound: there is no such run.
             DrivenElsewhere: a live process is driving it.
-            UsageError: this process does not know an agent it needs; the message names what is missing.
+            UsageError: this process does not know an agent or a tool it needs; the message names what is missing.
             Conflict: it was cancelled or blocked, and so is over.
         """
+        run = await self._go_on(run_id, in_doubt, by, tools)
+        return result_of(run, await self._house().engine.wait(run.run_id))
+
+    async def _go_on(self, run_id: str, in_doubt: str | None, by: str, tools: Sequence[Any] | None = None) -> Run:
         if in_doubt not in (None, "repeat", "skip"):
             raise UsageError(f"in_doubt is 'repeat' or 'skip', not {in_doubt!r}.", code="usage.in_doubt")
         self._check_guardrails()
@@ -168,8 +177,12 @@ class Platform(Workshop, Planning, Views, TimeTravel):
             await house.engine.answer(run, in_doubt, by=by or "someone")
         for name in run.routed.candidates if run.routed and run.status is not TaskStatus.COMPLETED else ():
             house.agent(name)
+        lend_again(self._registry, self._settings, run, tools)
         await house.engine.resume(run_id, by=by or "someone")
-        return result_of(run, await house.engine.wait(run_id))
+        return run
+
+    def _handle(self, run: Run) -> Handle:
+        return Handle(self, run)
 
     async def _submit(self, admission: Admission) -> Handle:
         run = await admit(self._house(), admission, now=self._clock.now())
@@ -263,6 +276,7 @@ class Platform(Workshop, Planning, Views, TimeTravel):
     def _house(self) -> House:
         """The parts for the running event loop, made on first use."""
         self._opener.check(self._journal, self._portal)
+        hide_values(self.vault)
         loop = asyncio.get_running_loop()
         house = self._houses.get(loop)
         if house is None:
@@ -278,6 +292,7 @@ class Platform(Workshop, Planning, Views, TimeTravel):
         self._opener.check(self._journal, self._portal)
         if self._journal is None:
             self._journal = open_journal(self._settings, self._clock, self._redactor, self._registry.audit)
+        hide_values(self.vault)
         return self._journal
 
     def _sync(self, work: Callable[[], Awaitable[T]]) -> T:

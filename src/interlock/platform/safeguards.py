@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from interlock.agents.provider import ProviderSettings
-from interlock.errors import SettingsError
+from interlock.errors import SettingsError, VaultFailed
 from interlock.governance.gate import Judge
 from interlock.governance.vault import Vault, key_sources
 from interlock.governance.vault.vault import VAULT
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from interlock.engine.clock import Clock
     from interlock.governance.redaction import Redactor
     from interlock.platform.registry import Registry
+
+_log = logging.getLogger(__name__)
 
 #: An API key of this form is the name of one in the vault.
 REFERENCE = "vault:"
@@ -63,6 +66,14 @@ def open_vault(
     described = settings.vault
     sources = key_sources(settings.home, os.environ, key_file=described.key_file, key_command=described.key_command)
     return Vault(settings.home / VAULT, sources, register=register, make_key=make_key, now=now)
+
+
+def hide_values(vault: Vault) -> None:
+    """Have the redactor know all that is in the vault, before anything is written down or told."""
+    try:
+        vault.tell_values()
+    except VaultFailed as error:
+        _log.warning("vault: its values are hidden only once it can be opened: %s", error.says)
 
 
 def voices(access: Access | None) -> dict[ActKind, list[Judge]]:

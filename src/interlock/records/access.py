@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 #: What tenants pay for, by default.
 FREE = "free"
+#: What users, tenants and tiers may be called.
+USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

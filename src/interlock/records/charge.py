@@ -7,6 +7,8 @@ from typing import Literal
 
 #: What an account adds up: micro-dollars, or how often something was begun.
 Unit = Literal["usd", "count"]
+#: The name of the account that a task's own `max_cost` is.
+MAX_COST = "max_cost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from interlock.errors import UsageError
 
 MICRO = 1_000_000
+#: A larger count is no count: no request has a trillion tokens, and no store could add up many of them.
+MAX_COUNT = 10**12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,17 @@ class Usage:
 
 
 NOTHING_USED = Usage()
+
+
+def is_count(value: object) -> bool:
+    """Whether a figure somebody reports can be a count, of tokens or of micro-dollars."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+
+
+def sound(usage: Usage) -> Usage:
+    """The usage, or where one of its figures makes no sense only that a request was made: its price is unknown then."""
+    return usage if all(is_count(figure) for figure in usage.to_json().values()) else Usage(requests=1)
+
 
 _WRITTEN = re.compile(
     r"^\s*\$?\s*(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)\s*(?:usd|dollars?|\$)?\s*$", re.IGNORECASE

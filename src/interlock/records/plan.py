@@ -54,8 +54,9 @@ class Step:
                 continue
             if not isinstance(value, Mapping):
                 raise _wrong(name, "a mapping", value)
-            check_json(value, f"Step.{name}")
-            object.__setattr__(self, name, json_copy(value))
+            if value:
+                check_json(value, f"Step.{name}")
+            object.__setattr__(self, name, json_copy(value) if value else {})
         needs = self.dependencies
         if isinstance(needs, str) or not isinstance(needs, Iterable) or any(not isinstance(one, str) for one in needs):
             raise _wrong("dependencies", "a list of step ids", needs)
@@ -66,7 +67,11 @@ class Step:
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values; `Step(**...)` reads it back."""
-        return {spec.name: json_copy(getattr(self, spec.name)) for spec in fields(self)}
+        return {name: json_copy(getattr(self, name)) for name in _STEP_FIELDS}
+
+
+_STEP_FIELDS = tuple(spec.name for spec in fields(Step))
+_KNOWN_TO_STEPS = frozenset(_STEP_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +274,9 @@ def _cycle_in(steps: Sequence[Step]) -> list[str]:
 
 
 def _step_of(found: Any) -> Step:
-    known = {spec.name for spec in fields(Step)}
-    if not isinstance(found, Mapping) or "id" not in found or set(found) - known:
+    if not isinstance(found, Mapping) or "id" not in found or not _KNOWN_TO_STEPS.issuperset(found):
         raise UsageError(
-            f"That is not a step: {found!r:.80}", f"A step has: {', '.join(sorted(known))}.", code="usage.plan"
+            f"That is not a step: {found!r:.80}", f"A step has: {', '.join(sorted(_STEP_FIELDS))}.", code="usage.plan"
         )
     return Step(**found)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from interlock.records.fact import QuestionAnswered, QuestionAsked
+
+#: Marks without a look of their own, which are no control characters: joiners, fillers, variation selectors.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 #: Pending until enough people answered; used once an act ran on it; void once something else is asked instead.
 QuestionState = Literal["pending", "allowed", "denied", "expired", "used", "void"]
@@ -99,8 +104,16 @@ def digest_of(asks: Any) -> str:
 
 
 def same_person(one: str, other: object) -> bool:
-    """Whether two names are one person's; nobody has no name."""
-    return isinstance(other, str) and bool(other.strip()) and one.strip().casefold() == other.strip().casefold()
+    """Whether two names are one person's, however they are written; nobody has no name."""
+    return isinstance(other, str) and bool(_spelled(other)) and _spelled(one) == _spelled(other)
+
+
+def _spelled(name: str) -> str:
+    """A name without what tells only its spellings apart: case, composed and wide letters, blanks, invisible marks."""
+    if name.isascii():
+        return " ".join(name.casefold().split())
+    name = "".join(char for char in _UNSEEN.sub("", name) if unicodedata.category(char) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 def is_late(expires_at: float | None, at: float) -> bool:

@@ -153,8 +153,10 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
             if not math.isfinite(value):
                 raise UsageError(f"{where} holds a number that JSON cannot carry ({value}).", code="usage.json")
         case Mapping() | list() | tuple():
-            for place, below in _inside(value, where):
-                check_json(below, place, depth + 1)
+            for key, below in _inside(value, where):
+                if below is None or type(below) in (bool, int) or (type(below) is str and below.isascii()):
+                    continue  # most of what there is: not even its place need be named
+                check_json(below, f"{where}[{key!r}]", depth + 1)
         case _:
             raise UsageError(
                 f"{where} holds a {type(value).__name__}, which JSON cannot carry.",
@@ -165,6 +167,8 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
 
 def json_copy(value: Any) -> Any:
     """A copy of a JSON value that shares nothing that could be changed: who judged it and who uses it see the same."""
+    if value is None or type(value) in (str, int, bool, float):
+        return value
     if isinstance(value, list):
         return [json_copy(below) for below in value]
     if isinstance(value, tuple):
@@ -174,12 +178,12 @@ def json_copy(value: Any) -> Any:
     return value
 
 
-def _inside(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+def _inside(value: Any, where: str) -> Iterator[tuple[Any, Any]]:
     pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
     for key, below in pairs:
         if isinstance(value, Mapping) and not isinstance(key, str):
             raise UsageError(f"{where} has a key that is not a text: {key!r}.", code="usage.json")
-        yield f"{where}[{key!r}]", below
+        yield key, below
 
 
 def _check_unicode(text: str, where: str) -> None:

@@ -42,6 +42,7 @@ class Act:
         cwd: The directory it would happen in, for commands and files.
         content: The text that is judged, for `tool_result` and `output`.
         crew: For a task: the agents it would be given to.
+        flow: For a task: how it would be carried out; the steps of a `plan` are tasks of their own.
         max_cost_micros: The most its run may cost, in micro-dollars, where its task says so.
     """
 
@@ -56,6 +57,7 @@ class Act:
     cwd: str = ""
     content: str = ""
     crew: tuple[str, ...] = ()
+    flow: str = ""
     max_cost_micros: int | None = None
 
 

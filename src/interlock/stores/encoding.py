@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from interlock.errors import StoreFailed, UsageError
-from interlock.records.fact import KINDS, Fact, Recorded
+from interlock.records.fact import KINDS, Fact, Recorded, RunAdmitted
 from interlock.records.veil import LONG_ENOUGH_TO_REFUSE, Veil
 
 _encoder = msgspec.json.Encoder()
@@ -57,6 +57,10 @@ def for_the_store(run_id: str, facts: Sequence[Fact], veil: Veil) -> tuple[Seque
 
 def _hidden(fact: Fact, body: str, veil: Veil) -> Fact:
     fields: dict[str, Any] = msgspec.json.decode(body)
+    if isinstance(fact, RunAdmitted):  # accounts and limits are kept under the names of these two
+        for whose in (fact.task.get("user"), fact.task.get("tenant")):
+            if isinstance(whose, str) and veil.holds(whose, LONG_ENOUGH_TO_REFUSE):
+                raise _secret_name()
     for name, value in fields.items():
         if name in _NAMES:
             if veil.holds(str(value), LONG_ENOUGH_TO_REFUSE):
@@ -72,7 +76,7 @@ def _hidden(fact: Fact, body: str, veil: Veil) -> Fact:
 
 def _secret_name() -> UsageError:
     return UsageError(
-        "A name, such as that of a run, a task or a step, holds a secret.",
+        "A name, such as that of a run, a task, a step or a user, holds a secret.",
         "Choose a name without it; names are written down as they are.",
         code="usage.secret_name",
     )

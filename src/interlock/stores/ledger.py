@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from interlock.errors import InterlockError, OverBudget, RateLimited
-from interlock.records.charge import Account, Charge, Rate
+from interlock.records.charge import MAX_COST, Account, Charge, Rate
 from interlock.records.fact import Fact, Noted, RunFinished, RunWaiting, StepFailed, StepFinished, StepStarted
 from interlock.records.money import micros_to_text
 
@@ -249,6 +249,8 @@ def _over(charge: Charge, account: Account, spent: int, reserved: int, now: floa
             f"({_usd(spent)} spent, {_usd(reserved)} reserved{asked})."
         )
         do = f"Raise it, or wait. {again}" if again else "Raise it, then `interlock run resume ID`."
+        if account.name == MAX_COST:  # it belongs to the task, and a task does not change
+            do = "Give the task again under another id, with a higher max_cost."
         error = OverBudget(says, do, retry_after=wait)
     error.rule = account.name
     return error

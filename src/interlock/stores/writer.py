@@ -8,8 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from interlock.errors import InterlockError, StoreFailed
+
+#: So many who waited are answered in one turn of their loop: what they go on with must not hold up everyone else.
+AT_ONCE = 32
 
 
 class Work(Protocol):
@@ -46,6 +50,8 @@ class GroupWriter:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        #: What is to be answered in each loop, in the order it was written; touched in that loop alone.
+        self._answers: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[Outcome]] = WeakKeyDictionary()
 
     def submit(self, work: Work) -> None:
         """Queue work; its future is answered when it is safe.
@@ -82,25 +88,34 @@ class GroupWriter:
             self._wake.clear()
             while self._queue:
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
-                _answer(self._commit(group))
+                self._answer(self._commit(group))
             if self._closing and not self._queue:
                 return
 
+    def _answer(self, outcomes: list[Outcome]) -> None:
+        """Answer all futures of one event loop in one call into that loop."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
+        for outcome in outcomes:
+            by_loop.setdefault(outcome.work.future.get_loop(), []).append(outcome)
+        for loop, mine in by_loop.items():
+            if loop not in self._answers:
+                self._answers[loop] = deque()
+            try:
+                loop.call_soon_threadsafe(_settle, loop, self._answers[loop], mine)
+            except RuntimeError:  # that loop was closed meanwhile; what was written stays written
+                continue
 
-def _answer(outcomes: list[Outcome]) -> None:
-    """Answer all futures of one event loop in one call into that loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
-    for outcome in outcomes:
-        by_loop.setdefault(outcome.work.future.get_loop(), []).append(outcome)
-    for loop, mine in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle, mine)
-        except RuntimeError:  # that loop was closed meanwhile; what was written stays written
-            continue
+
+def _settle(loop: asyncio.AbstractEventLoop, waiting: deque[Outcome], outcomes: list[Outcome]) -> None:
+    answering = bool(waiting)
+    waiting.extend(outcomes)
+    if not answering:
+        _answer_some(loop, waiting)
 
 
-def _settle(outcomes: list[Outcome]) -> None:
-    for outcome in outcomes:
+def _answer_some(loop: asyncio.AbstractEventLoop, waiting: deque[Outcome]) -> None:
+    for _ in range(min(AT_ONCE, len(waiting))):
+        outcome = waiting.popleft()
         future = outcome.work.future
         if future.done():
             continue
@@ -108,6 +123,8 @@ def _settle(outcomes: list[Outcome]) -> None:
             future.set_result(outcome.value)
         else:
             future.set_exception(outcome.error)
+    if waiting:
+        loop.call_soon(_answer_some, loop, waiting)
 
 
 def all_failed(group: Sequence[Work], error: InterlockError) -> list[Outcome]:

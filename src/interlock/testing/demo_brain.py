@@ -19,6 +19,9 @@ SMALLEST = 16 * 1024
 
 _ABOUT_DISKS = re.compile(r"\b(disks?|disc|space|storage|full|clean\w*|file ?systems?)\b", re.I)
 _HOME = re.compile(r'"home":\s*"(/[^"]*)"')
+#: A file of the workspace that may be compressed, where the task names one; a person is asked before.
+_LOG = re.compile(r'"log":\s*"([\w.-]+)"')
+_REPLACED = re.compile(r"^\S+:\s+([\d.]+)%.*\breplaced with (\S+)", re.M)
 _DU_LINE = re.compile(r"^(\d+)\s+(/.*)$", re.M)
 #: File systems that live in memory or never change: full or empty, they are nobody's problem.
 _NOT_A_DISK = re.compile(r"^(tmpfs|devtmpfs|udev|shm|none|devfs|efivarfs|/dev/loop\d+)$")
@@ -72,10 +75,10 @@ def think(view: RequestView) -> Reply:
         return Text(_PLAN)
     if not any(tool.name == "shell" for tool in view.tools):
         return Text("I have no shell here, so I cannot know how full the disks are.")
-    return _look(_seen(view), _HOME.search(task))
+    return _look(_seen(view), _HOME.search(task), _LOG.search(task))
 
 
-def _look(seen: _Seen, home: re.Match[str] | None) -> Reply:
+def _look(seen: _Seen, home: re.Match[str] | None, log: re.Match[str] | None) -> Reply:
     """The next command, or the answer when there is nothing left to look at."""
     if not seen.ran("df"):
         return Calls(call("shell", argv=["df", "-P", "-k"]), text="First, how full is every file system.")
@@ -87,6 +90,10 @@ def _look(seen: _Seen, home: re.Match[str] | None) -> Reply:
         )
     if not seen.ran("rm"):
         return Calls(call("shell", argv=list(FORBIDDEN)), text="Let me clear some leftovers at once.")
+    if log and not seen.ran("gzip"):
+        return Calls(
+            call("shell", argv=["gzip", "-v", log[1]]), text="That old log in the workspace can be compressed."
+        )
     return Text(report(seen.outputs))
 
 
@@ -120,7 +127,7 @@ def report(outputs: list[tuple[list[str], str]]) -> str:
     places = [argv[-1] for argv, _ in outputs if argv[:1] == ["du"]]
     sizes = {path: size for argv, text in outputs if argv[:1] == ["du"] for path, size in _sizes(text)}
     largest = sorted(((size, path) for path, size in sizes.items() if path not in places), reverse=True)[:6]
-    parts = [_told_disks(disks), _told_largest(largest, places), _told_first(largest)]
+    parts = [_told_disks(disks), _told_largest(largest, places), _told_first(largest), _told_done(outputs)]
     return "\n\n".join(part for part in [*parts, _told_undone(outputs)] if part)
 
 
@@ -145,11 +152,19 @@ def _sizes(text: str) -> Iterator[tuple[str, int]]:
 
 def _stdout(text: str) -> str:
     """What a command printed; of one that was stopped, what its failure quotes."""
+    return _printed(text, "stdout")
+
+
+def _stderr(text: str) -> str:
+    return _printed(text, "stderr")
+
+
+def _printed(text: str, stream: str) -> str:
     try:
         found = json.loads(text)
     except ValueError:
         return text
-    return str(found.get("stdout", "")) if isinstance(found, dict) else text
+    return str(found.get(stream, "")) if isinstance(found, dict) else text
 
 
 def _told_disks(disks: list[tuple[int, str, int, int]]) -> str:
@@ -183,6 +198,13 @@ def _told_first(largest: list[tuple[int, str]]) -> str:
         for number, (size, path, why) in enumerate([*advised, *rest][:3], 1)
     ]
     return "\n".join(["What to clean first", *lines])
+
+
+def _told_done(outputs: list[tuple[list[str], str]]) -> str:
+    """What was cleaned already, in gzip's own figures."""
+    found = [(argv[-1], _REPLACED.search(_stderr(text))) for argv, text in outputs if argv[:1] == ["gzip"]]
+    lines = [f"  {name} is now {one[2]}, {one[1]} % smaller." for name, one in found if one]
+    return "\n".join(["What is done already", *lines]) if lines else ""
 
 
 def _told_undone(outputs: list[tuple[list[str], str]]) -> str:

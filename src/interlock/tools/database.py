@@ -120,6 +120,8 @@ class DatabaseTool:
 def _reader(database: str | Path, role: str | None) -> Reader:
     if isinstance(database, Path):
         return SqliteReader(database)
+    if not isinstance(database, str):
+        raise _unusable("A database is the path of a SQLite file or a postgresql:// URL.")
     scheme, found, rest = database.partition("://")
     if found and scheme in ("postgresql", "postgres"):
         return PostgresReader(database, role)

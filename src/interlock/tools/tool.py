@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from interlock.errors import UsageError
 from interlock.records.verdict import Act, ActKind, Permit
 
+#: What a tool may be judged as. All else is judged by other rules, or by none.
+TOOL_ACTS: frozenset[ActKind] = frozenset({"tool", "command"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:

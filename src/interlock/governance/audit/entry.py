@@ -78,8 +78,7 @@ class EntryMaker:
         who = {"agent": outline.get("agent") or row.agent or row.platform, **outline.get("who", {})}
         if row.user is not None:
             who["user"] = row.user
-        micros = round(min(max(at, -_LAST_TIME), _LAST_TIME) * 1e6)
-        entry = {**outline, "n": n, "prev": prev, "run": row.run_id, "seq": seq, "at": micros, "who": who}
+        entry = {**outline, "n": n, "prev": prev, "run": row.run_id, "seq": seq, "at": in_micros(at), "who": who}
         entry.pop("agent", None)
         if row.tenant is not None:
             entry["tenant"] = row.tenant
@@ -143,6 +142,11 @@ def output_digest(value: Any) -> str:
     """The SHA-256 of a result: of a text as UTF-8, of anything else as canonical JSON."""
     raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else _canonical.encode(value)
     return sha256(raw).hexdigest()
+
+
+def in_micros(at: float) -> int:
+    """When a fact was written, as its entry says it: whole microseconds, within what a clock can show."""
+    return round(min(max(at, -_LAST_TIME), _LAST_TIME) * 1e6)
 
 
 def _micros(seconds: float | None) -> int | None:

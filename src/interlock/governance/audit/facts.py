@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from interlock.governance.audit.entry import in_micros
 from interlock.governance.audit.findings import Finding
 
 _PAGE = 1_000
-_FACT = "SELECT position, run_id, seq, kind, body FROM facts"
+_FACT = "SELECT position, run_id, seq, kind, body, at FROM facts"
 
 
 class _Fact(NamedTuple):
@@ -19,6 +20,7 @@ class _Fact(NamedTuple):
     seq: int
     kind: str
     body: str
+    at: float
 
     @property
     def name(self) -> str:
@@ -60,6 +62,8 @@ class FactsBeside:
             yield Finding(n=n, kind="fact", says=f"Entry {n} saw {fact.name} otherwise: the fact was edited.")
         elif fact.kind != told.get("kind"):
             yield Finding(n=n, kind="fact", says=f"Entry {n} saw {fact.name} as {told.get('kind')}, not {fact.kind}.")
+        elif in_micros(fact.at) != told.get("at"):
+            yield Finding(n=n, kind="fact", says=f"Entry {n} saw {fact.name} at another time: its time was edited.")
 
     def finish(self) -> Iterator[Finding]:
         """The facts behind the last entry."""

@@ -55,14 +55,19 @@ def verify_store(
     checkpoints, junk = kept_checkpoints(kept)  # before the store: what was signed by now must be in it
     with closing(open_reader(store)) as db:
         db.execute("BEGIN")
-        facts = FactsBeside(db)
         trusted = [*checkpoints, *more] if keys else []
-        found = verify(read_store(db), keys, trusted, facts=facts, progress=progress)
-        report = found.report
-        report.findings += facts.finish()
-        if facts.older:
-            report.notes.append(f"{facts.older} facts are older than the first entry, and have none.")
-        _look_at_checkpoints(report, db, kept, checkpoints, keys, junk)
+        try:
+            facts = FactsBeside(db)
+            found = verify(read_store(db), keys, trusted, facts=facts, progress=progress)
+            report = found.report
+            report.findings += facts.finish()
+            if facts.older:
+                report.notes.append(f"{facts.older} facts are older than the first entry, and have none.")
+            _look_at_checkpoints(report, db, kept, checkpoints, keys, junk)
+        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
+            found = verify((), keys, trusted)
+            says = f"The store is damaged: the log in it cannot be read ({type(error).__name__})."
+            found.report.findings.append(Finding(n=None, kind="damaged", says=says))
     return found
 
 

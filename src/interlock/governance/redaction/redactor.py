@@ -41,6 +41,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (*CREDENTIALS, find_personal)
 _IN_ENCODED: tuple[Rule, ...] = (find_tokens, find_key_blocks)
 #: A replacement can uncover another finding; this often we look again.
 _PASSES = 4
+#: So many short texts are remembered to hold nothing, and up to so many bytes each.
+_REMEMBERED, _REMEMBERED_SIZE = 512, 2048
 _json = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -64,6 +66,9 @@ class Redactor:
     ) -> None:
         self._known = KnownValues()
         self._key = key
+        #: Short texts that held nothing, as one result passes several exits; true of what was registered so far.
+        self._clean: set[tuple[int, Scope, bytes]] = set()
+        self._registered = 0
         personal = tuple(rule for rule in rules if rule is find_personal)
         credentials = tuple(rule for rule in rules if rule is not find_personal)
         self._rules: dict[Scope, tuple[Rule, ...]] = {
@@ -84,7 +89,9 @@ class Redactor:
         Returns:
             Whether it is hidden: values under 4 characters are not, since ordinary text is full of them.
         """
-        return self._known.register(value, marker_name(name))
+        hidden = self._known.register(value, marker_name(name))
+        self._registered += 1
+        return hidden
 
     def redact(self, text: str, scope: Scope = Scope.EVERYTHING) -> str:
         """The text with `[REDACTED:kind:code]` in the place of each secret; the same text when there is none.
@@ -146,9 +153,17 @@ class Redactor:
         """What is secret in a text, from left to right, without overlaps."""
         if scope is Scope.KNOWN and not self._known.any(raw):
             return []
+        seen = (self._registered, scope, raw)
+        if seen in self._clean:
+            return []
         by_rule = (rule(raw) for rule in self._rules[scope])
         encoded = find_encoded(raw, self._in_encoded if scope else self._known.find)
-        return merge(chain(self._known.find(raw), *by_rule, encoded), raw)
+        found = merge(chain(self._known.find(raw), *by_rule, encoded), raw)
+        if not found and len(raw) <= _REMEMBERED_SIZE:
+            if len(self._clean) >= _REMEMBERED:
+                self._clean.clear()
+            self._clean.add(seen)
+        return found
 
     def replace(self, raw: bytes, findings: Iterable[Finding]) -> bytes:
         """Put markers in the place of findings, which must be ordered and not overlap."""

@@ -58,7 +58,7 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
         for inner in value:
             yield from _texts(inner, depth + 1)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(value)
+        yield str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _suspects(redactor: Hider, scope: Scope, texts: Iterable[str]) -> frozenset[str]:
@@ -118,7 +118,8 @@ class _Walk:
 
     def _number(self, value: float, name: str) -> Any:
         """A number is a secret where a password would stand, or when all of it is one; parts are so by chance."""
-        shown = str(value)
+        # Whoever reads a number as a float writes `4711` as `4711.0`.
+        shown = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if promise(name).secrecy is Secrecy.STRONG:
             return self._redactor.mark(promise(name).kind, shown.encode()).decode()
         redacted = self._plain(shown)

@@ -26,6 +26,8 @@ _BELOW_HOME = frozenset({".config", ".local", ".cache", "Library"})
 
 _BRACKET = re.compile(r"\[(?:\[:\w+:\]|[^\]])+\]")
 _WILD = frozenset("*?[")
+#: No file system has longer names; a pattern has a character for each, or a bracket, which is one here.
+_LONGEST_NAME = 1_024
 
 
 def why_not_read(path: str, *, cwd: str = "", recursive: bool = False, devices: bool = False) -> str:
@@ -66,7 +68,9 @@ def why_not_inside(path: str, *, cwd: str = "") -> str:
 def _judge(path: str, pattern: bool, cwd: str, recursive: bool, devices: bool) -> str:
     if path in ("", "-"):
         return ""
-    parts, absolute = _normal(_BRACKET.sub("?", path) if pattern else path)
+    parts, absolute = _normal(_without_brackets(path) if pattern else path)
+    if pattern and any(len(name) > _LONGEST_NAME for name in parts):
+        return f"`{path[:60]}...` is longer than any name, and matching it would take long"
     if not absolute and parts[:1] == ("..",):
         return f"`{path}` leaves the workspace"
     workspace = _normal(cwd)[0] if cwd else ()
@@ -78,6 +82,11 @@ def _judge(path: str, pattern: bool, cwd: str, recursive: bool, devices: bool) -
     if absolute and recursive and not below and _is_above(parts, pattern):
         return f"`{path}` has credentials below it"
     return ""
+
+
+def _without_brackets(path: str) -> str:
+    end = path.rfind("]") + 1  # behind it no bracket closes, and looking for its end would take the square of the time
+    return _BRACKET.sub("?", path[:end]) + path[end:]
 
 
 def _normal(path: str) -> tuple[tuple[str, ...], bool]:

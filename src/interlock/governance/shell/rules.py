@@ -11,6 +11,7 @@ from interlock.governance.shell.expand import Call, Pattern, expand
 from interlock.governance.shell.grammar import parse
 from interlock.governance.shell.lexer import NotUnderstood
 from interlock.governance.shell.profiles import PROGRAMS, profile_for, straight
+from interlock.governance.shell.same_command import is_same, plain_words
 from interlock.governance.wrappers import (
     SHELLS,
     STATEFUL,
@@ -196,7 +197,8 @@ def _follow(words: list[str], argv: tuple[str, ...]) -> bool:
     profile = profile_for(argv[0]) if argv[0] in PROGRAMS else None
     found = profile.command_at(argv) if profile is not None else None
     if words and found is not None:
-        if argv[found] != words[0]:
+        argv, words = (*argv[:found], *plain_words(argv[0], argv[found:])), [*plain_words(argv[0], tuple(words))]
+        if not is_same(argv[0], argv[found], words[0]):
             return False
         words, at = words[1:], found + 1
     for word in words:

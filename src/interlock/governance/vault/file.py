@@ -48,6 +48,15 @@ def read(path: Path) -> dict[str, Any] | None:
         raise damaged(type(error).__name__) from None
 
 
+def state(path: Path) -> tuple[int, ...]:
+    """What tells whether a file is still the same; nothing where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return about.st_ino, about.st_mtime_ns, about.st_ctime_ns, about.st_size
+
+
 def check(told: Mapping[str, Any], key: MasterKey) -> None:
     """Make sure that nothing was changed, taken out or put in since someone with the key wrote it.
 

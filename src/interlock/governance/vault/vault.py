@@ -71,7 +71,7 @@ class Vault:
     Args:
         path: The file; it is made when the first secret is set.
         sources: Where the master key may be, the best first; see `key_sources`.
-        register: Told each value and its name before it is handed out, so that a redactor knows it.
+        register: Told each value and its name before it is kept or handed out, so that a redactor knows it.
         noted: Told of each reading before the value is handed out; if it raises, the value is not.
         environ: The environment, for secrets that are references to variables.
         make_key: Whether a new vault may make its own key, in the keyring or a key file.
@@ -100,6 +100,7 @@ class Vault:
         self._now = now
         self._random = random
         self._known: dict[str, tuple[MasterKey, KeySource]] = {}
+        self._told: tuple[int, ...] = ()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("A vault is not pickled: it holds keys. Open it again.")
@@ -126,6 +127,7 @@ class Vault:
         plain = value.reveal() if isinstance(value, Secret) else value
         if not isinstance(plain, str) or not plain or len(plain) > LONGEST:
             raise _unusable(f"A secret is a text of 1 to {LONGEST:,} characters.")
+        self._register(plain, name)
         return self._put(name, plain, tenant, "value")
 
     def refer(self, name: str, reference: str, *, tenant: str = "") -> Entry:
@@ -172,6 +174,29 @@ class Vault:
             plain = follow(plain, self._environ)
         self._register(plain, name)
         return Secret(plain, name)
+
+    def tell_values(self) -> None:
+        """Have the redactor hide every value there is, also those nobody has asked for yet; nothing is handed out.
+
+        It costs one look at the file's state where the file is what it was the last time.
+
+        Raises:
+            VaultFailed: the vault cannot be opened; it is tried again once the file has changed.
+        """
+        state = file.state(self._path)
+        if state == self._told:
+            return
+        self._told = state
+        told = self._read()
+        for record in _records(told):
+            place, sealed = _parts(record)
+            plain = unseal(sealed, place, self._key_of(told or {})[0])
+            if place.kind == "reference":
+                try:
+                    plain = follow(plain, self._environ)
+                except VaultFailed:  # it is not where it is said to be: whoever asks for it is told
+                    continue
+            self._register(plain, place.name)
 
     def check_key(self) -> None:
         """Make sure that the vault can be opened, or a new one made.

@@ -176,6 +176,8 @@ def read_table(hint: Any, table: Mapping[str, Any], layer: Layer, key: Key = ())
         elif is_leaf(below):
             yield read_value(below, value, layer, here)
         elif isinstance(value, Mapping):
+            if named(hint) and not value:  # `[users.ann]` alone: there is an ann, with nothing but defaults
+                yield Given(key=here, value={}, origin=layer.origin(here))
             yield from read_table(below, value, layer, here)
         else:
             yield Problem(says=f"{layer.where(here)} {dotted(here)} must be a table, not {shown(value)}", key=here)

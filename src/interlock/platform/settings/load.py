@@ -29,6 +29,7 @@ from interlock.platform.settings.layers import (
     shape,
     shown,
 )
+from interlock.platform.settings.people import strange_people
 from interlock.platform.settings.sections import PROVIDERS, Settings, not_used
 
 _LOOPBACK = r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?:[/?#]|$)"
@@ -231,6 +232,8 @@ def _contradictions(settings: Settings, values: Mapping[Key, Given]) -> Iterator
             yield _contradiction(f"{dotted(key)} is no name a provider can have", key)
         if provider.base_url is None and provider.key_env is None and provider.key_vault is None:
             yield _contradiction(f"{dotted(key)} needs a base_url or a key_env", key)
+    for place, says in strange_people(settings.users, settings.roles, settings.agents):
+        yield _contradiction(f"{at(*place)}{dotted(place)} {says}", place)
 
 
 def _contradiction(says: str, key: Key) -> Problem:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
+
+from interlock.governance.access import flaw_of
+from interlock.records.access import USER_NAME
 
 Name = Annotated[str, Meta(pattern=r"\S", description="a text that is not empty")]
 
@@ -61,3 +65,18 @@ class UserSettings:
     roles: tuple[str, ...] = ()
     tenant: Name | None = None
     tier: Name = "free"
+
+
+def strange_people(
+    users: Mapping[str, UserSettings], roles: Mapping[str, RoleSettings], agents: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Names that no user can have, and permissions that would allow or deny nothing: each with its key."""
+    for name in users:
+        if not USER_NAME.fullmatch(name):
+            yield ("users", name), "is no name a user can have"
+    written = [(("roles", name, "allow"), role.allow) for name, role in roles.items()]
+    written += [(("roles", name, "deny"), role.deny) for name, role in roles.items()]
+    written += [(("agents", name, "permissions"), agent.permissions or ()) for name, agent in agents.items()]
+    for key, permissions in written:
+        for flaw in filter(None, map(flaw_of, permissions)):
+            yield key, f"is wrong: {flaw}"

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from interlock.agents.provider import ProviderSettings
 from interlock.errors import SettingsError
 from interlock.platform.settings.keys import Keys
 from interlock.platform.settings.layers import dotted, leaves, nearest
@@ -19,6 +18,9 @@ from interlock.platform.settings.money import BudgetSettings, PriceSettings, Rat
 from interlock.platform.settings.people import AccessSettings, Name, RoleSettings, UserSettings, VaultSettings
 from interlock.platform.settings.recording import AuditSettings
 from interlock.platform.settings.tooling import Address, CodeInterpreterSettings, Seconds, Variable, WebSearchSettings
+
+if TYPE_CHECKING:
+    from interlock.agents.provider import ProviderSettings
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000")]
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="a number of seconds from 0 to 86,400")]
@@ -297,6 +299,8 @@ class Settings:
         """
         if name not in self.providers:
             raise SettingsError(f"There is no provider {name!r} (did you mean {nearest(name, self.providers)}?).")
+        from interlock.agents.provider import ProviderSettings  # not for verbs that only look at the store
+
         found = self.providers[name]
         return ProviderSettings(
             name=name,

@@ -136,9 +136,9 @@ def strength(wanted: Wanted) -> tuple[Level, list[str]]:
 
 def unavailable(wanted: Wanted) -> ToolFailed:
     """The error for a command that could change something, where the walls it needs cannot be had."""
-    what = "This machine has no sandbox" if wanted == "auto" else f"This machine has no sandbox of the kind {wanted}"
+    kind = "around files" if wanted == "auto" else f"of the kind {wanted}"
     return ToolFailed(
-        f"{what}, so only commands that look are run.",
+        f"This machine has no sandbox {kind}, so only commands that look are run.",
         'Run `interlock doctor` to see what is missing; `sandbox.level = "off"` runs commands without walls.',
         code="sandbox.unavailable",
     )
