@@ -16,6 +16,7 @@ from interlock.records.fact import Noted, StepFailed, StepFinished
 from interlock.records.money import Usage
 from interlock.records.run import Run
 from interlock.records.task import TaskStatus
+from interlock.records.verdict import Act
 from interlock.testing.clock import FakeClock
 from tests.engine.rig import Stays, Works, rig, steps, until, until_status
 
@@ -398,3 +399,20 @@ class TestOutputs:
             (fact,) = await test.facts("run", "step.finished")
             assert isinstance(fact, StepFinished)
             assert fact.output == output
+
+
+class TestWhoWorks:
+    async def test_acts_are_judged_under_the_name_tasks_are_routed_to_whatever_an_agent_calls_itself(self) -> None:
+        async def flow(bench: RunBench, run: Run) -> Outcome:
+            own = bench.lent_to("writer").scope("work")
+            await own.step("tool", Works(), what="tool", judge=Act(kind="tool", name="sql", agent="someone else"))
+            await own.step("whole", Works(), what="agent", label="someone else")
+            return Outcome(output="done", agent="writer")
+
+        async with rig(flow) as house:
+            await house.go()
+        asked = [(act.kind, act.name, act.agent) for act in house.gate.asked if act.path]
+        assert [one for one in asked if one[0] in ("tool", "agent")] == [
+            ("tool", "sql", "writer"),
+            ("agent", "writer", "writer"),
+        ]

@@ -62,8 +62,8 @@ async def named(name: str) -> Tool:
 async def done(plan: Plan, helper: Helper | None = None, **execution: Any) -> Any:
     helper = helper or Helper()
 
-    async def anyone(step: Step) -> Helper:
-        return helper
+    async def anyone(step: Step) -> tuple[str, Helper]:
+        return "helper", helper
 
     async with rig({"plan": plan_flow(lambda run: step_doer(anyone, named))}) as house:
         await carry_out(house, plan, **execution)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interlock.agents.agent import Answer, Bench, Brief
-from interlock.errors import DecompositionError, UsageError
+from interlock.errors import DecompositionError, OutputInvalid, UsageError
 from interlock.flows.planning import check_max_steps, estimate, outline_of, plan_by_outline, planning_flow, schema_for
 from interlock.records.fact import RunAdmitted, RunRouted
 from interlock.records.plan import Plan, Step, plan_from_json
@@ -127,6 +127,16 @@ async def test_what_is_wrong_is_told_back_once_and_then_refused(wrong: Any, told
     twice = await made_by(Planner(wrong, wrong))
     assert twice.status == "failed"
     assert twice.failure.code == "plan.decomposition"
+
+
+async def test_a_planner_whose_answers_never_have_the_form_makes_no_plan() -> None:
+    class Talker(Planner):
+        async def work(self, brief: Brief, bench: Bench) -> Answer:
+            raise OutputInvalid("The answer does not have the form asked for: The answer is not JSON.")
+
+    finished = await made_by(Talker())
+    assert finished.failure.code == "plan.decomposition"
+    assert "not JSON" in finished.failure.says
 
 
 async def test_a_plan_with_fewer_steps_than_the_task_lists_is_sent_back() -> None:

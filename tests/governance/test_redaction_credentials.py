@@ -34,6 +34,13 @@ def test_a_provider_token_goes_wherever_it_stands(name: str, around: str) -> Non
     assert "[REDACTED:" in shown
 
 
+@pytest.mark.parametrize("name", sorted(TOKENS))
+def test_a_provider_token_goes_that_begins_where_others_end(name: str) -> None:
+    found = redact(TOKENS["telegram"] * 6 + TOKENS[name])
+    assert TOKENS[name] not in found
+    assert TOKENS["telegram"] not in found
+
+
 @pytest.mark.parametrize("name", ["github", "openai", "aws", "anthropic"])
 def test_a_provider_token_inside_of_base64_goes(name: str) -> None:
     for plain in (TOKENS[name], f"user:{TOKENS[name]}"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from interlock import Platform
+from interlock.errors import UsageError
 
 PROGRAM = """
 import asyncio, sys
@@ -55,3 +56,10 @@ async def test_the_first_signal_parks_the_run_after_its_step(tmp_path: Path, num
     assert run.waiting is not None
     assert run.waiting.reason == "shutdown"
     assert all(step.status == "finished" for step in run.steps.values()), "the step in the middle was finished"
+
+
+def test_without_a_running_loop_it_is_said_that_nobody_would_hear_signals(tmp_path: Path) -> None:
+    platform = Platform(home=tmp_path)
+    with pytest.raises(UsageError, match="event loop"):
+        platform.close_on_signals()
+    platform.close_sync()

@@ -46,13 +46,15 @@ class RunBench:
     Args:
         drive: The drive it writes through.
         prefix: What goes before the names of its steps: empty, or ending in `/`.
+        agent: Who works at it, by the name tasks are routed to; empty where that is for the acts to say.
     """
 
-    __slots__ = ("_drive", "_prefix", "run_id", "tenant", "user")
+    __slots__ = ("_agent", "_drive", "_prefix", "run_id", "tenant", "user")
 
-    def __init__(self, drive: Drive, prefix: str = "") -> None:
+    def __init__(self, drive: Drive, prefix: str = "", agent: str = "") -> None:
         self._drive = drive
         self._prefix = prefix
+        self._agent = agent
         self.run_id = drive.run_id
         self.user: str | None = drive.user
         self.tenant: str | None = drive.tenant
@@ -73,7 +75,11 @@ class RunBench:
 
     def scope(self, name: str) -> RunBench:
         """The same bench with `name` before the names of its steps."""
-        return RunBench(self._drive, f"{self._prefix}{name}/")
+        return RunBench(self._drive, f"{self._prefix}{name}/", self._agent)
+
+    def lent_to(self, agent: str) -> RunBench:
+        """The same bench with someone at work whose acts are judged under this name, whatever they call themselves."""
+        return RunBench(self._drive, self._prefix, agent)
 
     def emit(self, kind: str, **data: Any) -> None:
         """Tell whoever watches right now; not written down."""
@@ -142,8 +148,9 @@ class RunBench:
             judge = Act(kind="agent", name=label or name, agent=label or name)
         if judge is not None:
             judge = replace(judge, run_id=self.run_id, path=path, user=self.user, tenant=self.tenant)
-            judge = replace(judge, max_cost_micros=drive.max_cost_micros)
-            passage = await self._pass_gate(judge, tried + 1, remake)
+            judge = self._signed(replace(judge, max_cost_micros=drive.max_cost_micros))
+            again = None if remake is None else lambda changed: self._signed(remake(changed))
+            passage = await self._pass_gate(judge, tried + 1, again)
         started = StepStarted(
             path=path,
             what=what,
@@ -158,6 +165,12 @@ class RunBench:
         work = passage.about_edit(act)
         job = _Job(self._drive, work, started, passage.facts, passage.permit, timeout, heartbeat, attempts)
         return (await job.run()).output
+
+    def _signed(self, act: Act) -> Act:
+        """An act under the name of who works here; an agent has no say in who it is."""
+        if not self._agent:
+            return act
+        return replace(act, agent=self._agent, name=self._agent if act.kind == "agent" else act.name)
 
     async def _pick_up(self, known: StepRun) -> int:
         """A step that was begun before: fail again, wait on, ask a person, or say how many tries were made."""

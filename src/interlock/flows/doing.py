@@ -13,6 +13,7 @@ from interlock.engine.bench import RunBench
 from interlock.errors import AgentFailed, InterlockError, Refused, ToolFailed
 from interlock.flows.plan import StepDoer, Work
 from interlock.records.plan import Plan, Step, StepResult
+from interlock.tools.result import MAX_RESULT, was_cut
 from interlock.tools.tool import TOOL_ACTS, Caller, Tool, repeatable_for
 
 #: What all inputs of one step may show an agent together, in characters; above it each is cut to its share.
@@ -57,12 +58,12 @@ def kind_of(code: str) -> str:
 
 
 def step_doer(
-    agent_for: Callable[[Step], Awaitable[BenchAgent]], tool_named: Callable[[str], Awaitable[Tool]]
+    agent_for: Callable[[Step], Awaitable[tuple[str, BenchAgent]]], tool_named: Callable[[str], Awaitable[Tool]]
 ) -> StepDoer:
     """Someone who does any step of a plan.
 
     Args:
-        agent_for: Finds the agent for a step that no tool does by itself.
+        agent_for: Finds the agent for a step that no tool does by itself, with the name it is judged by.
         tool_named: Finds a tool; raises a `UsageError` for one this process does not know.
     """
 
@@ -73,7 +74,7 @@ def step_doer(
             if tool is not None and (step.tool_input is not None or _wants_nothing(tool)):
                 output = await _call(tool, work)
             else:
-                output = await _ask(await agent_for(step), work)
+                output = await _ask(*await agent_for(step), work)
         except InterlockError as error:
             return StepResult(step.id, "failed", error=said(error), kind=kind_of(error.code), attempts=work.attempt)
         return StepResult(step.id, "completed", output=output, attempts=work.attempt)
@@ -127,7 +128,7 @@ def caller_at(caller: Caller, attempt: Attempt) -> Caller:
     return replace(caller, path=attempt.path, key=attempt.key, timeout=attempt.timeout)
 
 
-async def _ask(agent: BenchAgent, work: Work) -> Any:
+async def _ask(name: str, agent: BenchAgent, work: Work) -> Any:
     bench: RunBench = work.bench
     step, plan = work.step, work.plan
     context: dict[str, Any] = {"whole_task": plan.task_description, "results": shown(work.inputs, bench.run_id)}
@@ -137,7 +138,7 @@ async def _ask(agent: BenchAgent, work: Work) -> Any:
     if step.tool is not None:
         text += f"\nUse the tool {step.tool}."
     with bench.span(agent.id, "agent"):
-        answer = await agent.work(Brief(text=text, context=context, instructions=INSTRUCTIONS), bench)
+        answer = await agent.work(Brief(text=text, context=context, instructions=INSTRUCTIONS), bench.lent_to(name))
     return answer.output
 
 
@@ -195,6 +196,12 @@ def _part(inputs: Mapping[str, Any], found: re.Match[str]) -> Any:
     if name not in inputs:
         raise ToolFailed(f"{found[0]} names no step this one depends on.", code="tool.arguments")
     at = inputs[name]
+    if isinstance(at, str) and was_cut(at):  # a tool that goes on with a part, unknowing, would be wrong
+        raise ToolFailed(
+            f"The output of {name} was larger than {MAX_RESULT:,} bytes and was cut: it can be no argument.",
+            "Let that step write a file and return its name, or return less.",
+            code="tool.arguments",
+        )
     try:
         for key in rest:
             at = at[int(key)] if isinstance(at, list) else at[key]

@@ -85,7 +85,7 @@ class _Hybrid:
         scope = self._bench.scope(name if number == 1 else f"{name}-{number}")
         brief = brief_of(self._run, context=extra, instructions=instructions, schema=schema)
         with scope.span(agent, "agent"):
-            answer: Answer = await self._crew(agent).work(brief, scope)
+            answer: Answer = await self._crew(agent).work(brief, scope.lent_to(agent))
         self.stages[name] = {"agent": agent, "output": answer.output, "rounds": number}
         return answer.output
 

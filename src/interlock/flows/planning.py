@@ -126,7 +126,7 @@ def planning_flow(planner: Callable[[Run], BenchAgent]) -> Flow:
         wanted = run.admitted.task["context"][WANTED]
         outline = outline_of(task)
         agent = planner(run)
-        ask = _Ask(agent, bench, task, wanted, outline)
+        ask = _Ask(agent, bench.lent_to(wanted.get("agent") or agent.id), task, wanted, outline)
         found = await ask.once("plan", "")
         plan, faults = _read(found, task, wanted, outline)
         if plan is None:

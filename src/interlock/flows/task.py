@@ -43,9 +43,10 @@ def task_flow(crew: Crew) -> Flow:
     """
 
     async def flow(bench: RunBench, run: Run) -> Outcome:
-        agent = crew(candidates_of(run)[0])
+        name = candidates_of(run)[0]
+        agent = crew(name)
         with bench.span(agent.id, "agent"):
-            answer = await agent.work(brief_of(run), bench)
+            answer = await agent.work(brief_of(run), bench.lent_to(name))
         return Outcome(output=answer.output, agent=agent.id)
 
     return flow

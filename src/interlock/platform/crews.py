@@ -113,13 +113,13 @@ def doer_for(registry: Registry, staff: Staff, run: Run) -> StepDoer:
             )
         return found
 
-    async def agent_for(step: Step) -> BenchAgent:
+    async def agent_for(step: Step) -> tuple[str, BenchAgent]:
         name = step.metadata.get("agent") or (run.routed.candidates[0] if run.routed else "")
         if name not in agents:
             if not staff.can_work(name):
                 raise AuthenticationError(f"{name} is not ready: there is no API key.")
             agents[name] = staff.agent_with(name, await staff.tools_lent(run.run_id, course.box))
-        return agents[name]
+        return name, agents[name]
 
     return doer_through(course.executor, step_doer(agent_for, tool_named))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -124,7 +125,7 @@ class Planning(Parts):
         executor = executor or Executor(max_concurrent)
         self._lend_for(run_id, plan, executor, tools)
         await asyncio.sleep(0)  # a large plan is some work: between its parts others have their turn
-        known = resume and await self._is_known(run_id)
+        known = resume and await self._is_known(run_id, plan)
         if known:
             await self.resume(run_id)
         else:
@@ -154,7 +155,7 @@ class Planning(Parts):
         run_id = run_id or new_run_id()
         executor = executor or Executor(max_concurrent)
         self._lend_for(run_id, plan, executor, tools)
-        if resume and await self._is_known(run_id):
+        if resume and await self._is_known(run_id, plan):
             await self._go_on(run_id, None, user or "")
             return self._handle(await self._house().engine.load(run_id))
         admission = self._admission(_task_of(plan, executor), run_id, user, "plan")
@@ -261,11 +262,14 @@ class Planning(Parts):
     def _can_work(self, name: str) -> bool:
         return self._settings.has_key(name) or name in self._registry.providers
 
-    async def _is_known(self, run_id: str) -> bool:
+    async def _is_known(self, run_id: str, plan: Plan) -> bool:
+        """Whether there is such a run; it goes on with the plan it began with, and it is said if that is another."""
         try:
-            await self._house().engine.load(run_id)
+            stored = plan_of(await self._house().engine.load(run_id))
         except NotFound:
             return False
+        if stored is not None and _steps_written(stored) != _steps_written(plan):
+            _log.warning("%s goes on with the plan it began with; the plan given now has other steps.", run_id)
         return True
 
 
@@ -273,6 +277,10 @@ def _check_references(plan: Plan) -> None:
     faults = references_in(plan)
     if faults:
         raise UsageError(f"The plan cannot be carried out: {' '.join(faults[:5])}", code="usage.plan")
+
+
+def _steps_written(plan: Plan) -> str:
+    return json.dumps(plan.to_json()["steps"], sort_keys=True, default=str)
 
 
 def _task_of(plan: Plan, executor: Executor) -> Task:

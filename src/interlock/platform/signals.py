@@ -23,9 +23,12 @@ def close_on_signals(close: Callable[[], Awaitable[None]]) -> Callable[[], None]
         A function that gives the signals back to whoever had them.
 
     Raises:
-        UsageError: code `usage.signals`, when this is not the main thread, which alone hears signals.
+        UsageError: code `usage.signals`, when no loop runs here, or this is not the main thread, which alone hears signals.
     """
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise _unheard() from error
     closing: list[asyncio.Task[None]] = []
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
@@ -46,9 +49,13 @@ def close_on_signals(close: Callable[[], Awaitable[None]]) -> Callable[[], None]
         for number in SIGNALS:
             loop.add_signal_handler(number, hear)
     except (RuntimeError, ValueError) as error:
-        raise UsageError(
-            "Signals can only be heard in the main thread.",
-            "Call close_on_signals there, or call close() yourself.",
-            code="usage.signals",
-        ) from error
+        raise _unheard() from error
     return give_back
+
+
+def _unheard() -> UsageError:
+    return UsageError(
+        "Signals can only be heard in the main thread, by the event loop that runs in it.",
+        "Call close_on_signals inside an async function there; without a loop, call close_sync() yourself.",
+        code="usage.signals",
+    )

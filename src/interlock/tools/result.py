@@ -35,6 +35,12 @@ def cut(text: str, limit: int) -> str:
     return f"{head.decode(errors='ignore')}\n… {left_out:,} bytes left out …\n{tail.decode(errors='ignore')}"
 
 
+def was_cut(text: str) -> bool:
+    """Whether a result that `as_json` gave is only the beginning and the end of what a tool returned."""
+    middle = text.rfind(" bytes left out …\n") if len(text) > MAX_RESULT // 8 else -1  # a character: 4 bytes at most
+    return middle > 0 and len(text.encode()) >= MAX_RESULT - 8
+
+
 def as_json(name: str, value: Any) -> Any:
     """A tool's result as a bounded JSON value; dataclasses, enums, dates and the like become what JSON has.
 

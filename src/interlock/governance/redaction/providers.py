@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 
 from interlock.governance.redaction.findings import Finding
-from interlock.governance.redaction.linear import Pattern, linear, which
+from interlock.governance.redaction.linear import Match, Pattern, linear, which
 from interlock.governance.redaction.names import words
 from interlock.governance.redaction.values import UUID, is_placeholder, looks_random
 
@@ -299,21 +300,49 @@ def _all() -> Pattern:
 
 
 def find_tokens(raw: bytes) -> Iterator[Finding]:
-    """All provider tokens in a text."""
+    """All provider tokens in a text, also those that begin where another one ends with nothing between them."""
+    done = 0
+    for first in chain(_begun(raw), _marked(raw)):
+        yield first
+        behind = _token_at(raw, first.end) if first.end > done else None
+        while behind is not None:
+            done = behind.end
+            yield behind
+            behind = _token_at(raw, done)
+
+
+def _begun(raw: bytes) -> Iterator[Finding]:
     done = misses = 0
     for head in _heads().finditer(raw):
         start = head.start(1)
         match = _all().match(raw, start, start + _LONGEST) if start >= done else None
         if match is None:
             continue
-        kind, doubtful = _kind(match.group())
-        token = match.group().rstrip(b".-")
-        if _is_real(token[:512].decode("latin-1"), kind, doubtful=doubtful):
-            done, misses = start + len(token), 0
-            yield Finding(start, done, kind)
+        found = _finding_of(match)
+        if found is not None:
+            done, misses = found.end, 0
+            yield found
         elif (misses := misses + 1) > _MISSES:
             done, misses = match.end(), 0
-    yield from _marked(raw)
+
+
+def _finding_of(match: Match) -> Finding | None:
+    kind, doubtful = _kind(match.group())
+    token = match.group().rstrip(b".-")
+    if not _is_real(token[:512].decode("latin-1"), kind, doubtful=doubtful):
+        return None
+    return Finding(match.start(), match.start() + len(token), kind)
+
+
+def _token_at(raw: bytes, at: int) -> Finding | None:
+    """The token that begins exactly here."""
+    if (match := _all().match(raw, at, at + _LONGEST)) is not None and (found := _finding_of(match)) is not None:
+        return found
+    for _, kind, form in MARKED:
+        match = linear(form.encode()).match(raw, at, at + _LONGEST)
+        if match is not None and _is_real(match.group()[:512].decode("latin-1"), kind, doubtful=True):
+            return Finding(*match.span(), kind)
+    return None
 
 
 def _marked(raw: bytes) -> Iterator[Finding]:
