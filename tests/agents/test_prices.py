@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING
 import genai_prices
 import pytest
 
-from interlock.agents.prices import PriceTable, Rates, price_micros, price_version
+from interlock.agents.prices import PriceTable, Rates, _by_library, _tiers, price_micros, price_version
 from interlock.errors import SettingsError
 from interlock.records.money import Usage
 
@@ -104,3 +104,18 @@ def test_the_version_says_which_prices_were_used() -> None:
     assert PriceTable().version == price_version() == f"genai-prices {genai_prices.__version__}"
     assert own.startswith(f"{price_version()}+")
     assert own != PriceTable({"a/b": Rates(input=2, output=1)}).version
+
+
+def test_tiers_cost_what_the_library_makes_of_them() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    checked = 0
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            price = model.prices if not isinstance(model.prices, list) else model.get_prices(datetime.now(UTC))
+            for start, _ in _tiers(price)[:-1]:
+                for tokens in (start, start + 1, 3 * start):
+                    usage = Usage(input_tokens=tokens, cached_input_tokens=tokens // 3, output_tokens=777, requests=1)
+                    assert PriceTable()._priced(price, usage) == _by_library(price, usage), (provider.id, model.id)
+                    checked += 1
+    assert checked > 50

@@ -66,7 +66,7 @@ def test_groups_come_the_dearest_first_and_what_has_no_price_is_said(cli: Cli) -
 
 @pytest.mark.usefixtures("spent")
 @pytest.mark.parametrize(
-    ("by", "first"), [("run", "one"), ("agent", "paid"), ("label", "team=web"), ("tenant", ""), ("model", "")]
+    ("by", "first"), [("run", "one"), ("agent", "openai"), ("label", "team=web"), ("tenant", ""), ("model", "")]
 )
 def test_in_a_pipe_there_is_one_line_for_each(cli: Cli, by: str, first: str) -> None:
     said = cli("cost", "--by", by)

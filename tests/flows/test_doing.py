@@ -14,6 +14,7 @@ from interlock.flows.plan_results import results_of
 from interlock.records.plan import Plan, Step
 from interlock.records.verdict import Act, Permit
 from interlock.tools.function import tool
+from interlock.tools.result import as_json
 from interlock.tools.tool import Caller, Tool, ToolSpec
 from tests.engine.rig import rig
 from tests.flows.test_plan import carry_out
@@ -123,6 +124,17 @@ async def test_tries_are_counted() -> None:
     assert found["busy"].attempts == 3
 
 
+@pytest.mark.parametrize("large", ["x" * 5_000_000, "é" * 600_000, [{"n": n} for n in range(200_000)]])
+def test_what_was_cut_is_no_argument_of_a_tool(large: Any) -> None:
+    with pytest.raises(ToolFailed, match="was cut"):
+        filled_in({"rows": "${a}"}, {"a": as_json("t", large)})
+
+
+def test_what_is_large_and_whole_is_an_argument() -> None:
+    assert filled_in("${a}", {"a": as_json("t", "x" * 1_000_000)}) == "x" * 1_000_000
+    assert filled_in("${a}", {"a": "1 bytes left out …\n"}) == "1 bytes left out …\n"
+
+
 def test_references_become_outputs() -> None:
     inputs = {"a": {"rows": [{"name": "x"}]}, "b": "text"}
     assert filled_in("${a.rows.0.name}", inputs) == "x"
@@ -180,3 +192,9 @@ async def test_a_tool_that_asks_for_what_is_no_tools_to_do_is_not_run() -> None:
         assert known is not None
         (result,) = results_of(run, known)
     assert (result.status, result.kind, sneaky.ran) == ("failed", "tool_error", False)
+
+
+@pytest.mark.parametrize("wish", [{"timeout": -1}, {"timeout": "soon"}, {"retries": 10**9}, {"retries": 1.5}])
+def test_what_no_step_can_have_is_refused(wish: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="metadata"):
+        Step("a", metadata=wish)

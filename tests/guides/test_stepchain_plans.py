@@ -390,3 +390,20 @@ def test_at_004_10_a_path_that_cannot_be_written_is_said_so(tmp_path: Path) -> N
 def test_the_answers_of_a_model_are_those_of_its_steps(model: SimulatedProvider) -> None:
     model.script = lambda view: mind(view) if view.schema else Text("42")
     assert [result.output for result in execute(decompose("1. count\n2. check"))] == ["42", "42"]
+
+
+def test_a_run_goes_on_with_the_plan_it_began_with_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    @tool
+    def say(text: str) -> str:
+        """Say it."""
+        return text
+
+    def plan(text: str) -> Plan:
+        return Plan("p", [Step("a", tool="say", tool_input={"text": text})], tools=[say])
+
+    execute(plan("one"), run_id="kept-plan")
+    with caplog.at_level("WARNING", "interlock"):
+        assert execute(plan("one"), run_id="kept-plan", resume=True)[0].output == "one"
+        assert not [record for record in caplog.records if "other steps" in record.message]
+        assert execute(plan("two"), run_id="kept-plan", resume=True)[0].output == "one"
+    assert [record for record in caplog.records if "other steps" in record.message]

@@ -181,6 +181,7 @@ async def test_a_fork_of_a_run_that_goes_on_keeps_what_is_finished(platform: Pla
         ("", {}, "extract, total, report, other"),
         ("extract", {"input.lmit": 3}, "limit"),
         ("extract", {"input.limit.x": 3}, "nothing of that kind"),
+        ("other", {"input.limit": 3}, "set input as a whole"),
         ("extract", {"dependencies": []}, "description, tool, input, metadata.NAME, task, max_cost"),
         ("extract", {"metadata": {}}, "metadata.NAME"),
         ("extract", {"tool": "unheard"}, "unheard"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import subprocess
@@ -182,6 +183,21 @@ def test_what_is_not_there_is_not_found(asks: Shell) -> None:
         said = asks("approval", verb, "q_nothing", "--json")
         assert (said.code, said.json["error"]["code"]) == (7, "approval.not_found")
     assert asks("approval", "list", "--json").json["items"] == []
+
+
+def test_a_plan_whose_tools_are_elsewhere_is_not_said_to_go_on_by_itself(served: Shell) -> None:
+    (served.folder / "policy.toml").write_text(
+        '[[tool]]\nname = "deploy"\ndecision = "approval"\nreason = "It deploys."\n'
+    )
+    (served.folder / "tl.py").write_text('def deploy() -> str:\n    "Deploy."\n    return "deployed"\n')
+    plan = {"task_description": "p", "steps": [{"id": "go", "tool": "deploy", "tool_input": {}}]}
+    (served.folder / "plan.json").write_text(json.dumps(plan))
+    assert served("plan", "run", "plan.json", "--run-id", "p1", "--tools", "tl:deploy").code == 3
+    (waiting,) = served("approval", "list", "--json").json["items"]
+    said = served("approval", "allow", waiting["id"])
+    assert "by itself" not in said.out + said.err
+    assert "--tools WHERE" in said.out + said.err
+    assert served("run", "resume", "p1", "--tools", "tl:deploy").code == 0
 
 
 def at_terminal(shell: Shell, words: list[str], answers: list[tuple[bytes, bytes]]) -> tuple[int, str]:

@@ -76,8 +76,8 @@ class PriceTable:
         self._overrides = {name.lower(): _own(name, rates) for name, rates in (overrides or {}).items()}
         #: The table's entry by provider and model; None where it has none.
         self._known: dict[tuple[str, str], Any] = {}
-        #: Flat rates by the identity of the table's price; None where a price is not flat.
-        self._flat: dict[int, _Flat | None] = {}
+        #: Flat rates and from where they hold, by the identity of the table's price; none where it has others.
+        self._flat: dict[int, tuple[tuple[int, _Flat], ...]] = {}
 
     @property
     def version(self) -> str:
@@ -139,8 +139,7 @@ class PriceTable:
         price = entry.prices
         if isinstance(price, list):
             price = entry.get_prices(at or datetime.now(UTC))
-        flat = self._flat_rates(price)
-        return _by_library(price, usage) if flat is None else flat.micros(usage)
+        return self._priced(price, usage)
 
     def _entry(self, provider: str, model: str) -> Any:
         known = (provider, model)
@@ -150,10 +149,16 @@ class PriceTable:
             self._known[known] = _look_up(provider, model)
         return self._known[known]
 
-    def _flat_rates(self, price: Any) -> _Flat | None:
+    def _priced(self, price: Any, usage: Usage) -> int | None:
+        for start, flat in self._rates(price):
+            if usage.input_tokens > start:
+                return flat.micros(usage)
+        return _by_library(price, usage)
+
+    def _rates(self, price: Any) -> tuple[tuple[int, _Flat], ...]:
         known = id(price)  # prices live as long as the table, which is never given back
         if known not in self._flat:
-            self._flat[known] = _flat(price)
+            self._flat[known] = _tiers(price)
         return self._flat[known]
 
 
@@ -210,13 +215,30 @@ def _look_up(provider: str, model: str) -> Any:
     return found and found.find_model(model, all_providers=snapshot.providers)
 
 
-def _flat(price: Any) -> _Flat | None:
-    """The rates of a price that has one for input and one for output, whatever the amount; or None."""
+def _tiers(price: Any) -> tuple[tuple[int, _Flat], ...]:
+    """The flat rates of a price, each with the input tokens above which it holds, dearest tier first; or nothing.
+
+    A tier's rates hold for all tokens of a request whose input is above its start, as in the library.
+    """
     rates = {name: rate for name, rate in vars(price).items() if rate is not None and not _is_not_ours(name)}
     if not {_INPUT, _OUTPUT} <= rates.keys() <= {_INPUT, _OUTPUT, _CACHED, _WRITTEN}:
-        return None
-    if not all(isinstance(rate, Decimal) for rate in rates.values()):
-        return None
+        return ()
+    if not all(isinstance(rate, Decimal) or hasattr(rate, "tiers") for rate in rates.values()):
+        return ()
+    above = sorted({-1, *(tier.start for rate in rates.values() for tier in getattr(rate, "tiers", ()))}, reverse=True)
+    return tuple((start, _flat({name: _rate_above(rate, start) for name, rate in rates.items()})) for start in above)
+
+
+def _rate_above(rate: Any, start: int) -> Decimal:
+    """The rate for a request whose input is just above so many tokens."""
+    if isinstance(rate, Decimal):
+        return rate
+    fitting = [tier.price for tier in rate.tiers if tier.start <= start]
+    found: Decimal = fitting[-1] if fitting else rate.base
+    return found
+
+
+def _flat(rates: Mapping[str, Decimal]) -> _Flat:
     plain = rates[_INPUT]
     ordered = (plain, rates[_OUTPUT], rates.get(_CACHED, plain), rates.get(_WRITTEN, plain))
     return _Flat(*(_round_up(rate * _PARTS) for rate in ordered))

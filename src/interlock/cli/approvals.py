@@ -240,9 +240,21 @@ def _drive(door: Door, run: Run, rules: tuple[str, ...], *, simulated: bool) -> 
     from interlock.cli.background import take_up
 
     settings, hint = door.settings(), door.command("run resume", run.run_id)
+    if lent := _tools_of_others(run):
+        return f"It is written down. Go on where the plan's tools are ({visible(lent)}), or with: {hint} --tools WHERE"
     for name in run.routed.candidates if run.routed else ():
         if name not in settings.agents:
             return f"The agent {visible(name)} lives in a program of yours: resume the run there."
         if not simulated and not settings.has_key(name):
             return f"It is written down, but {name} has no key here. Go on with: {hint}"
     return f"The run goes on by itself, in process {take_up(door, run.run_id, rules, simulated=simulated)}."
+
+
+def _tools_of_others(run: Run) -> str:
+    """The tools that a plan's run needs and that no process has unless it is given them."""
+    from interlock.flows.plan import plan_of
+    from interlock.platform.built_in import BUILT_IN_TOOLS
+
+    plan = plan_of(run)
+    named = {step.tool for step in plan.steps if step.tool is not None} if plan is not None else set()
+    return ", ".join(sorted(named - set(BUILT_IN_TOOLS))[:5])

@@ -33,7 +33,7 @@ def show_plan(door: Door, plan: Plan, estimate: Mapping[str, Any]) -> None:
         [
             ("task", plan.task_description),
             ("steps", str(len(plan.steps))),
-            ("may take", Cell(f"about {took(estimate['seconds'])}", f"{estimate['seconds']:.0f}")),
+            ("may take", Cell(f"about {took(estimate['seconds'])}", f"{estimate['seconds']:.0f} s")),
             ("may cost", Cell(_may_cost(estimate), money(estimate["cost_micros"]) or "unknown")),
             ("success is", _lines(metadata.get("success_criteria"))),
             ("warnings", Cell(_lines(metadata.get("warnings")), _lines(metadata.get("warnings")), "warn")),

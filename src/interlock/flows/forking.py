@@ -204,7 +204,15 @@ def _below(at: Any, key: str, name: str) -> Any:
             there: Iterable[str] = at
         else:
             there = map(str, range(len(at))) if isinstance(at, list) else ()
-        raise _no_such(key, f"in {name}", list(there)) from None
+        names = list(there)
+        if not at:  # for example the input of a step that an agent does
+            whole = name.rpartition(f".{key}")[0]
+            raise UsageError(
+                f"Nothing called {key[:80]!r} in {name}.",
+                f"There is no {whole} to change a part of: set {whole} as a whole, or the description.",
+                code="usage.fork",
+            ) from None
+        raise _no_such(key, f"in {name}", names) from None
 
 
 # --- Which step ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from interlock.engine.approving import questions_for, task_act
 from interlock.engine.bench import answered, failure_of
 from interlock.errors import AuthenticationError, Conflict, DrivenElsewhere, InterlockError, OverBudget, RateLimited
+from interlock.flows.plan import EXECUTION, PLAN
 from interlock.platform.casting import cast
 from interlock.platform.ids import check_id, new_run_id
 from interlock.platform.routing import HYBRID, Route
@@ -134,6 +135,10 @@ def _lacking(
 
 def digest_of(work: dict[str, Any]) -> str:
     """A digest of the work itself, a task's fields but its id: two tasks that differ only in that are the same work."""
+    # How many steps of a plan run at once, and how often they are tried, makes it no other plan.
+    context = work.get("context", {})
+    if PLAN in context:
+        work = {**work, "context": {name: value for name, value in context.items() if name != EXECUTION}}
     return hashlib.sha256(json.dumps(work, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

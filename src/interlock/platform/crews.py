@@ -59,7 +59,12 @@ def check_steps(registry: Registry, steps: Iterable[Step], box: Toolbox) -> None
     if missing:
         raise UsageError(
             f"The plan names tools that this process does not know: {', '.join(missing)}.",
-            "Pass them as tools=[...] (on the command line --tools), or register them with platform.register_tool.",
+            (
+                f"Name them in the plan's `tools`, or pass tools={missing}."
+                if set(missing) <= set(BUILT_IN_TOOLS)
+                else "Pass them as tools=[...] (on the command line --tools), or register them with "
+                "platform.register_tool."
+            ),
             code="usage.unknown_tool",
         )
 

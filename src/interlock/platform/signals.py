@@ -23,7 +23,8 @@ def close_on_signals(close: Callable[[], Awaitable[None]]) -> Callable[[], None]
         A function that gives the signals back to whoever had them.
 
     Raises:
-        UsageError: code `usage.signals`, when no loop runs here, or this is not the main thread, which alone hears signals.
+        UsageError: code `usage.signals`, when no loop runs here, or this is not the main thread, which
+            alone hears signals.
     """
     try:
         loop = asyncio.get_running_loop()

@@ -57,6 +57,7 @@ class Step:
             if value:
                 check_json(value, f"Step.{name}")
             object.__setattr__(self, name, json_copy(value) if value else {})
+        _check_wishes(self.metadata)
         needs = self.dependencies
         if isinstance(needs, str) or not isinstance(needs, Iterable) or any(not isinstance(one, str) for one in needs):
             raise _wrong("dependencies", "a list of step ids", needs)
@@ -279,6 +280,15 @@ def _step_of(found: Any) -> Step:
             f"That is not a step: {found!r:.80}", f"A step has: {', '.join(sorted(_STEP_FIELDS))}.", code="usage.plan"
         )
     return Step(**found)
+
+
+def _check_wishes(metadata: Mapping[str, Any]) -> None:
+    """What a step says about how it is done must be possible: a time, and a number of further tries."""
+    timeout, retries = metadata.get("timeout"), metadata.get("retries")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        raise _wrong("metadata['timeout']", "more than 0 seconds", timeout)
+    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 100):
+        raise _wrong("metadata['retries']", "a whole number from 0 to 100", retries)
 
 
 def _is_name(text: str) -> bool:
