@@ -7,8 +7,9 @@ import sys
 
 from dbos import DBOS, SetWorkflowID
 from dbos_journal import launch
-from plans import Shape, layers, plan_arguments, wide
 from stopwatch import measured
+
+from plans import Shape, layers, plan_arguments, wide
 
 NAME = "DBOS, SQLite"
 

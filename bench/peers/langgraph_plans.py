@@ -10,8 +10,9 @@ from typing import Annotated, Any, TypedDict
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
-from plans import Shape, plan_arguments, wide
 from stopwatch import measured
+
+from plans import Shape, plan_arguments, wide
 
 NAME = "LangGraph, SQLite"
 
