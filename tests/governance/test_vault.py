@@ -480,3 +480,10 @@ def test_threads_may_share_one_vault(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(ours.entries()) == 6
+
+
+def test_a_vault_that_no_longer_names_its_key_is_no_crash(tmp_path: Path) -> None:
+    vault(tmp_path).set("db", VALUE)
+    path = next(one for one in tmp_path.iterdir() if b'"key"' in one.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b'"key"', b'"kex"', 1))
+    assert code_of(lambda: vault(tmp_path).get("db")) in ("vault.damaged", "vault.wrong_key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from collections.abc import Callable
@@ -50,8 +51,12 @@ class FakeClock:
         await future
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> _Alarm:
-        """Call when the clock has been moved so far."""
+        """Call when the clock has been moved so far; in the next turn of the loop where it has been already."""
         alarm = _Alarm(call)
+        if seconds <= 0:
+            with contextlib.suppress(RuntimeError):  # without a loop it rings when the clock is next moved
+                asyncio.get_running_loop().call_soon(_ring, alarm)
+                return alarm
         heapq.heappush(self._alarms, (self._now + seconds, next(self._order), alarm))
         return alarm
 
@@ -65,7 +70,12 @@ class FakeClock:
         while self._alarms and self._alarms[0][0] <= to:
             at, _, alarm = heapq.heappop(self._alarms)
             self._now = max(self._now, at)
-            call, alarm.call = alarm.call, None
-            if call is not None:
-                call()
+            _ring(alarm)
         self._now = max(self._now, to)
+
+
+def _ring(alarm: _Alarm) -> None:
+    """Call, unless it was cancelled or has been called."""
+    call, alarm.call = alarm.call, None
+    if call is not None:
+        call()

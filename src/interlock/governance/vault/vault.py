@@ -296,7 +296,7 @@ class Vault:
             key, _ = self._key_of(told)
         except VaultFailed:
             newer = file.read(self._path)  # another process may have rotated between our looks at file and key
-            if newer is None or newer["key"] == told["key"]:
+            if newer is None or newer.get("key") == told.get("key"):
                 raise
             told, (key, _) = newer, self._key_of(newer)
         file.check(told, key)
