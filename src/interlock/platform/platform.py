@@ -327,8 +327,7 @@ class Platform(Workshop, Planning, Views, TimeTravel):
         return {**dict.fromkeys(self._settings.agents, ()), **self._registry.capabilities}
 
     def _available(self, name: str) -> bool:
-        registry = self._registry
-        return name in registry.agents or name in registry.providers or self._settings.has_key(name)
+        return self._registry.can_work(name, self._settings)
 
 
 def _as_task(given: Task | str | Any) -> Task:

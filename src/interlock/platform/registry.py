@@ -99,6 +99,10 @@ class Registry:
         while len(self.given_back) > KEPT_COURSES:
             del self.given_back[next(iter(self.given_back))]
 
+    def can_work(self, name: str, settings: Settings) -> bool:
+        """Whether an agent is there, and has the key it needs."""
+        return name in self.agents or name in self.providers or settings.has_key(name)
+
     def check_new(self, name: str) -> None:
         """Make sure that an agent or a back end can be registered under a name.
 

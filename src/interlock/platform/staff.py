@@ -144,8 +144,7 @@ class Staff:
 
     def can_work(self, name: str) -> bool:
         """Whether an agent is there, and has the key it needs."""
-        registry = self._registry
-        return name in registry.agents or name in registry.providers or self._settings.has_key(name)
+        return self._registry.can_work(name, self._settings)
 
     def forget_agents(self) -> None:
         """Make the agents anew on their next use, because there are other tools now."""

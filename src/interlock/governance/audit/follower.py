@@ -17,6 +17,7 @@ from interlock.errors import AuditFailed, InterlockError
 from interlock.governance.audit.checkpoint import KeyFiles, Signer, written
 from interlock.governance.audit.log import Anchor
 from interlock.governance.audit.sinks import LOGGER, Segment, Sink
+from interlock.governance.durable import append_durably
 from interlock.stores.audit_chain import Mark, end_of_log, entries_after, leaves_after, read_mark, write_mark
 from interlock.stores.sqlite_file import open_reader
 
@@ -280,13 +281,3 @@ class Shipper(Follower):
         self.sink.put(signer.public.name, segment)
         self._home.keep(self.name, segment.end.mark())
         return segment.end.n
-
-
-def append_durably(path: Path, text: str) -> None:
-    """Append a text to a file in one piece, safe against power loss when this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, text.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from interlock.errors import AuditFailed, SettingsError
 from interlock.governance.audit.checkpoint import Signer
 from interlock.governance.audit.log import Anchor, anchor_line, checkpoint_line
 from interlock.governance.audit.tree import leaf_hash
+from interlock.governance.durable import sync_folder
 
 LOGGER = "interlock.audit"
 _SEGMENT = re.compile(r"(?:.*/)?segment-(\d{12,})-(\d{12,})\.jsonl")
@@ -138,7 +139,7 @@ class FolderSink:
                     raise _conflict(segment) from None
         finally:
             draft.unlink()
-        _sync_folder(place)
+        sync_folder(place)
 
 
 class ObjectSink:
@@ -252,14 +253,6 @@ def _conflict(segment: Segment) -> AuditFailed:
         "Send the log to an empty place; `interlock audit verify` checks the one that is there.",
         code="audit.sink_conflict",
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _short(text: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.errors import VaultFailed
+from interlock.governance.durable import sync_folder
 from interlock.governance.vault.sealing import MasterKey, damaged
 
 FORMAT = "interlock vault 1"
@@ -93,7 +94,7 @@ def replace_file(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _unusable(path, error) from None
 
@@ -163,14 +164,6 @@ def _canonical(value: Any) -> str:
 
 def _written(value: Any) -> str:
     return f"{_canonical(value)}\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(path: Path, error: OSError) -> VaultFailed:
