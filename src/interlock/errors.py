@@ -272,7 +272,7 @@ class StepLost(AgentFailed):
     """A step was cut off in the middle and is not known to be safe to repeat."""
 
     code = "step.in_doubt"
-    default_do = "Look whether it happened, then `interlock run resume ID --repeat` or `--skip`."
+    default_do = "Look whether it happened, then `interlock run resume ID --repeat STEP` or `--skip STEP`."
 
 
 class StoreFailed(InterlockError):

@@ -147,7 +147,9 @@ def test_references_become_outputs() -> None:
 
 def test_a_reference_to_a_step_that_is_not_waited_for_is_found() -> None:
     plan = Plan("p", [Step("a"), Step("b", tool="t", tool_input={"x": "${a}"})])
-    assert references_in(plan) == ["'b' uses ${a} but does not depend on 'a'."]
+    (fault,) = references_in(plan)
+    assert fault.says == "'b' uses ${a} but does not depend on 'a'."
+    assert (plan.steps[int(fault.at[1])].id, fault.at[2]) == ("b", "tool_input")
 
 
 def test_large_outputs_are_cut_to_their_share_and_small_ones_are_whole() -> None:

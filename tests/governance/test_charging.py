@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from interlock.agents.prices import PriceTable, Rates
 from interlock.governance.budgets import Budget
-from interlock.governance.charging import ADDED_BY_VENDOR, Till
+from interlock.governance.charging import ADDED_BY_VENDOR, BROUGHT_BACK, Till
 from interlock.governance.gate import PolicyGate
 from interlock.governance.limits import RateLimits
 from interlock.records.charge import Charge
@@ -154,3 +154,31 @@ async def test_a_till_that_breaks_lets_nothing_through() -> None:
 
     gate = PolicyGate(judges={"model": [Till(broken, RateLimits, PRICES.at_most, lambda: NOW)]})
     assert not (await gate.admit(request())).allowed
+
+
+def test_tools_of_the_providers_own_are_held_for_with_their_fees_and_what_they_bring_back() -> None:
+    arguments = {"native": {"web_search": 3}}
+    charge = charge_of(till(Budget(limit=50))(request(arguments=arguments)))
+    sent = 4 * (5_000 + ADDED_BY_VENDOR) + 3 * 2_000 + 6 * BROUGHT_BACK
+    assert charge.micros == sent * 3 + 2_000 * 10 + 3 * 10_000
+    assert charge.tokens == 5_000 + ADDED_BY_VENDOR + 2_000  # a rate is for what is sent at once
+
+
+@given(
+    uses=st.integers(0, 6),
+    sent=st.integers(1, 6_000),
+    brought=st.integers(0, BROUGHT_BACK),
+    said=st.integers(0, 2_000),
+)
+def test_no_use_within_the_bound_costs_more_than_the_bound(uses: int, sent: int, brought: int, said: int) -> None:
+    charge = charge_of(till(Budget(limit=50))(request(arguments={"native": {"web_search": uses}})))
+    shown = sum(sent + turn * brought + said for turn in range(1, uses + 1)) + sent
+    cost = PRICES.micros("sim", "one", Usage(input_tokens=shown, output_tokens=said, searches=uses))
+    assert cost is not None
+    assert cost <= charge.micros
+
+
+@pytest.mark.parametrize("native", [None, 3, [], {"web_search": "many"}, {"web_search": -1}, {"web_search": 0}])
+def test_uses_that_are_no_numbers_change_nothing(native: Any) -> None:
+    plain = charge_of(till(Budget(limit=50))(request()))
+    assert charge_of(till(Budget(limit=50))(request(arguments={"native": native}))) == plain

@@ -30,6 +30,7 @@ from interlock.records.fact import (
     StepStarted,
 )
 from interlock.records.money import Usage
+from interlock.records.unexpected import explain
 
 SAID = "the patient's name"
 
@@ -141,6 +142,30 @@ def test_the_internal_part_of_an_error_is_for_debugging_except_where_the_store_i
     logging.getLogger("interlock").setLevel(logging.DEBUG)
     telemetry.trouble("run_1", "", ToolFailed("It broke.", detail="key sk-ant-0123456789abcdefghijkl in it"))
     assert "sk-ant" not in caplog.records[-1].getMessage()
+
+
+def test_of_an_exception_nobody_expected_there_is_a_sentence_and_its_place_and_at_level_debug_the_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fetch() -> None:
+        raise OSError("no answer from https://ana:hunter2@agents.internal/")
+
+    telemetry = Telemetry()
+    for level in (logging.WARNING, logging.DEBUG):
+        try:
+            fetch()
+        except OSError as error:
+            known = explain(error, 300)
+        caplog.clear()
+        logging.getLogger("interlock").setLevel(level)
+        telemetry.trouble("run_1", "a", ToolFailed(f"The tool failed: {known.says}", known.do, detail=known.detail))
+        assert "hunter2" not in caplog.text
+        said = caplog.messages[0]
+        assert 'says="The tool failed: OSError: no answer from [address]"' in said
+        assert "in fetch (test_telemetry.py:" in said
+        assert "Traceback" not in said
+        traces = [(record.levelname, record.name) for record in caplog.records if "Traceback" in record.getMessage()]
+        assert traces == ([("DEBUG", "interlock.details")] if level == logging.DEBUG else [])
 
 
 def test_a_level_in_the_settings_is_set_and_no_level_leaves_the_applications_own(caplog: Any) -> None:

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from interlock.records.fact import ApprovalUsed, GateAnswered, QuestionAnswered, QuestionAsked, Recorded, RunAdmitted
+from interlock.records.fact import (
+    ApprovalUsed,
+    GateAnswered,
+    QuestionAnswered,
+    QuestionAsked,
+    Recorded,
+    RunAdmitted,
+    RunFinished,
+    RunStarted,
+    RunWaiting,
+)
 from interlock.records.run import fold
 from interlock.stores.asked import Asked
 from interlock.stores.encoding import encode
@@ -19,9 +29,9 @@ from tests.laws.facts import legal_runs
 
 
 def table() -> sqlite3.Connection:
-    (script,) = [text for text in migrations().values() if "CREATE TABLE questions" in text]
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(script)
+    for script in migrations().values():
+        connection.executescript(script)
     return connection
 
 
@@ -33,13 +43,10 @@ def test_the_table_and_the_fold_agree(recorded: list[Recorded]) -> None:
     assert isinstance(first, RunAdmitted)
     for one in recorded:
         rows.note("run", first.task.get("user"), one.fact, encode(one.fact), one.seq, one.at)
-    found = {row[0]: tuple(row[1:]) for row in db.execute("SELECT question_id, state, path, digest FROM questions")}
+    found = {row[0]: row[1:] for row in db.execute("SELECT question_id, about, state, path, digest FROM questions")}
     db.close()
     run = fold("run", recorded)
-    about = {name: one for name, one in run.questions.items() if one.about == "approval"}
-    assert {name: row for name, row in found.items() if name in about} == {
-        name: (one.state, one.path, one.digest) for name, one in about.items()
-    }
+    assert found == {name: (one.about, one.state, one.path, one.digest) for name, one in run.questions.items()}
 
 
 def question(number: int, **more: object) -> QuestionAsked:
@@ -87,4 +94,52 @@ async def test_what_is_used_or_no_longer_asked_is_not_open(path: Path) -> None:
     await journal.append("run", [used, allowed, other], claim=claim)
     states = {row.question_id: row.state for row in await journal.questions(state="")}
     assert states == {"q_0001": "used", "q_0002": "void", "q_0003": "void", "q_0004": "pending"}
+    await journal.close()
+
+
+async def test_what_another_driver_asked_is_withdrawn_by_whoever_goes_on(path: Path) -> None:
+    one = SqliteJournal(path)
+    claim = Claim(run_id="run", owner=one.owner, fence=1, seq=0)
+    admitted = RunAdmitted(task={"description": "x"}, task_id="t", flow="task", digest="d")
+    waits = RunWaiting(reason="person", ref="q_0001")
+    begun = RunStarted(driver=one.owner, fence=1)
+    await one.append("run", [admitted, begun, question(1), question(2), waits], claim=claim)
+    two = SqliteJournal(path)
+    claim = await two.claim("run")
+    allowed = GateAnswered(path="tool/1", act="tool", name="deploy", effect="allow")
+    await two.append("run", [RunStarted(driver=two.owner, fence=claim.fence), allowed], claim=claim)
+    assert {row.question_id: row.state for row in await two.questions(state="")} == {
+        "q_0001": "void",
+        "q_0002": "pending",
+    }
+    await two.append("run", [question(1), waits], claim=claim)
+    claim = await one.claim("run")
+    await one.append("run", [RunStarted(driver=one.owner, fence=claim.fence), allowed], claim=claim)
+    assert [row.question_id for row in await one.questions()] == ["q_0002"]
+    await two.close()
+    await one.close()
+
+
+async def test_what_was_in_doubt_before_there_was_a_place_for_it_is_found_in_an_older_store(path: Path) -> None:
+    journal = SqliteJournal(path)
+    doubts = [QuestionAsked(path=f"tool/{n}", question_id=f"q_{n:04}", about="in_doubt", says="?") for n in (1, 2)]
+    for run in ("waits", "over"):
+        claim = Claim(run_id=run, owner=journal.owner, fence=1, seq=0)
+        admitted = RunAdmitted(task={"description": "x", "user": "ann"}, task_id=run, flow="task", digest=run)
+        await journal.append(run, [admitted, question(3), *doubts], claim=claim)
+        await journal.append(run, [QuestionAnswered(question_id="q_0002", answer="skip", by="ben")])
+        ending = RunWaiting(reason="person") if run == "waits" else RunFinished(status="cancelled")
+        await journal.append(run, [RunStarted(driver=journal.owner, fence=1), ending], claim=claim)
+    await journal.close()
+    with sqlite3.connect(path) as old:
+        old.execute("DELETE FROM questions WHERE about = 'in_doubt'")
+        old.execute("ALTER TABLE questions DROP COLUMN about")
+        old.execute("DELETE FROM migrations WHERE number = 6")
+    old.close()
+
+    journal = SqliteJournal(path)
+    found = {(row.run_id, row.question_id): row.asked.about for row in await journal.questions()}
+    assert found == {("waits", "q_0001"): "in_doubt", ("waits", "q_0003"): "approval"}
+    await journal.append("waits", [QuestionAnswered(question_id="q_0001", answer="repeat", by="ben")])
+    assert [row.question_id for row in await journal.questions()] == ["q_0003"]
     await journal.close()

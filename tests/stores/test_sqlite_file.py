@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,6 +183,14 @@ class TestOpeningTogether:
                 path = tmp_path / f"home-{turn}" / "interlock.db"
                 found = threads.map(lambda number, path=path: asyncio.run(used(path, number)), range(8))
                 assert list(found) == [1] * 8
+
+    def test_one_that_is_just_being_made_by_another_process_is_waited_for(self, tmp_path: Path) -> None:
+        path = tmp_path / "interlock.db"
+        maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        maker.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.1, maker.execute, ("ROLLBACK",)).start()
+        open_writer(path).close()
+        maker.close()
 
 
 def test_opening_a_store_twice_in_a_process_keeps_its_locks(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_a_plan_whose_tools_are_elsewhere_is_not_said_to_go_on_by_itself(served:
     (waiting,) = served("approval", "list", "--json").json["items"]
     said = served("approval", "allow", waiting["id"])
     assert "by itself" not in said.out + said.err
-    assert "--tools WHERE" in said.out + said.err
+    assert "--tools tl:deploy" in said.out + said.err
     assert served("run", "resume", "p1", "--tools", "tl:deploy").code == 0
 
 

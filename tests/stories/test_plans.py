@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,31 @@ def test_a_terminal_gets_lines_that_stay_and_a_table(here: Shell) -> None:
     assert "│ └ report" in table
 
 
+def test_a_terminal_shows_what_is_going_on_in_a_plan_and_takes_it_away_again(here: Shell) -> None:
+    seen = here.at_terminal("plan", "run", "long.yaml", "--run-id", "live", *WITH)
+    assert re.search(r"▶ 0 of 2 done, 1 at work, .*\n.*plan/a  slow\(seconds=1\.0\)  0\.\d s", seen)
+    left = on_screen(seen)
+    assert [line for line in left if "at work" in line or line.startswith("    plan/")] == []
+    assert [line.split("  ")[1:3] for line in left if "✓ plan/" in line] == [["✓ plan/a", ""], ["✓ plan/b", ""]]
+    assert not any("configured default" in line for line in left), "no agent takes part in this plan"
+
+
+def on_screen(seen: str) -> list[str]:
+    """The lines that a terminal shows at the end; it knows just what the command line uses."""
+    lines, at = [""], 0
+    for piece in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", seen):
+        if piece == "\n":
+            at += 1
+            lines += [""] * (at == len(lines))
+        elif piece == "\x1b[1A":
+            at -= 1
+        elif piece == "\x1b[2K":
+            lines[at] = ""
+        elif piece[0] not in "\x1b\r":
+            lines[at] += piece
+    return [line.rstrip() for line in lines]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_lets_the_running_step_finish_and_the_plan_goes_on_later(
     here: Shell, number: signal.Signals, code: int
@@ -310,3 +336,16 @@ def test_logs_of_steps_come_with_debug_and_none_with_error(tmp_path: Path, shell
     assert "step.failed" in quiet
     assert "step.started" not in quiet
     assert "step." not in errors("ERROR").replace("step.py", "")
+
+
+def test_a_plan_without_a_key_or_without_money_ends_with_the_exit_code_of_that(
+    shell: Shell, served: Shell, sim: SimulatedProvider
+) -> None:
+    (shell.folder / "think.yaml").write_text("steps:\n- {id: think, description: Think}\n")
+    assert shell("plan", "run", "think.yaml", "--run-id", "keyless").code == 4
+    dear = served("plan", "run", "think.yaml", "--run-id", "dear", "--max-cost", "0.01")
+    assert (dear.code, len(sim.requests)) == (6, 0)
+    assert "interlock run fork dear --from think --set max_cost=USD" in dear.err
+    sim.script = [Text("Thought.")]
+    forked = served("run", "fork", "dear", "--from", "think", "--set", "max_cost=2", "--run-id", "dearer")
+    assert (forked.code, json.loads(forked.out)["outputs"]) == (0, {"think": "Thought."})

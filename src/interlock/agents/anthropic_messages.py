@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from interlock.agents.native import searches_in
 from interlock.agents.provider import (
     Message,
     ModelRequest,
@@ -48,6 +50,7 @@ class _Whole(msgspec.Struct):
     stop_reason: str | None = None
     model: str | None = None
     usage: Any = None
+    container: Any = None
 
 
 class _Failure(msgspec.Struct):
@@ -66,6 +69,7 @@ class AnthropicMessages(WireProvider):
     models_path = "v1/models"
     host = "api.anthropic.com"
     request_id_header = "request-id"
+    # Later kinds of both need models of their year, and bring code that runs on the results of a search.
     own_tools = MappingProxyType(
         {
             "web_search": {"type": "web_search_20250305", "name": "web_search"},
@@ -105,15 +109,27 @@ class AnthropicMessages(WireProvider):
             body["system"] = "\n\n".join(system)
         if tools := self.offered(request, official):
             body["tools"] = tools
+        if "code_interpreter" in request.native_tools and (place := self._place(request)):
+            body["container"] = place
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if stream:
             body["stream"] = True
         return body
 
+    def terms(self, name: str, request: ModelRequest) -> Mapping[str, Any]:
+        """How often it may search; nothing bounds how often it may run code."""
+        most = request.native_uses.get(name, 0) if name == "web_search" else 0
+        return {"max_uses": most} if most else {}
+
     def tool(self, spec: ToolSpec, official: bool) -> dict[str, Any]:
         """A tool as the vendor wants it described."""
         return {"name": spec.name, "description": spec.description, "input_schema": spec.parameters}
+
+    def _place(self, request: ModelRequest) -> str:
+        """Where code goes on: where this conversation ran it last, else where the request says; empty for a new one."""
+        own = (message.native for message in reversed(request.messages) if self.own_items(message))
+        return next((native["container"] for native in own if native and "container" in native), request.container)
 
     def _turns(self, request: ModelRequest) -> list[dict[str, Any]]:
         """The conversation in turns: what follows one another from the same side is one turn, tool results first."""
@@ -168,14 +184,18 @@ class AnthropicMessages(WireProvider):
         )
         # What comes with thinking goes back whole and in order; all else can be written anew from text and calls.
         native = blocks if any(block.get("type") not in _PLAIN_BLOCKS for block in blocks) else ()
+        place = whole.container.get("id") if isinstance(whole.container, dict) else None
+        usage = _usage(whole.usage)
+        if native and (searches := _searches(whole.usage, native)):
+            usage = replace(usage, searches=searches)
         return ModelResponse(
             text="".join(as_text(block.get("text")) for block in blocks if block.get("type") == "text"),
             tool_calls=calls,
             stop=_STOP.get(whole.stop_reason, "other"),
-            usage=_usage(whole.usage),
+            usage=usage,
             model=whole.model or "",
             request_id=request_id,
-            native=self.native(native),
+            native=self.native(native, place if isinstance(place, str) else ""),
         )
 
     def fold(self, on_text: OnText) -> Fold:
@@ -206,7 +226,9 @@ class _AnthropicFold:
             case "content_block_delta":
                 self._take(as_dict(event.get("delta")))
             case "message_delta":
-                self._whole.stop_reason = as_dict(event.get("delta")).get("stop_reason")
+                delta = as_dict(event.get("delta"))
+                self._whole.stop_reason = delta.get("stop_reason")
+                self._whole.container = delta.get("container") or self._whole.container
                 self._count(event.get("usage"))
             case "message_stop":
                 return True
@@ -297,3 +319,10 @@ def _usage(usage: object) -> Usage:
         cache_write=written,
         reasoning=details.get("thinking_tokens") if isinstance(details, dict) else None,
     )
+
+
+def _searches(usage: object, items: Sequence[Mapping[str, Any]]) -> int:
+    """How many searches are billed: as it reports them, else as it lists them."""
+    own = usage.get("server_tool_use") if isinstance(usage, dict) else None
+    reported = count(own.get("web_search_requests")) if isinstance(own, dict) else None
+    return searches_in(items) if reported is None else reported

@@ -17,7 +17,7 @@ from interlock.agents.form import Reading, read
 from interlock.agents.hidden import hidden
 from interlock.agents.injection import marked
 from interlock.agents.kept import read_back, written
-from interlock.agents.native import allowed, checked, used
+from interlock.agents.native import USES, OwnTools, allowed, checked
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, Provider, ToolCall
 from interlock.errors import AgentFailed, OutputInvalid, Refused, StepLost, ToolFailed, UsageError
 from interlock.records.money import NOTHING_USED, Usage, add_micros, sound
@@ -64,6 +64,7 @@ class ModelAgent:
         veil: Takes registered secrets out of all that the model is sent: what a tool needs goes to the tool alone.
         native_tools: The provider's own tools it may use, each once the gate has allowed it by name; what the model
             does with one happens at the provider. A tool of the same name in `tools` is not offered then.
+        native_uses: How often it may use each of them in one request.
 
     Raises:
         UsageError: a number is out of range, two tools share a name, or the provider has no such tool of its own.
@@ -87,6 +88,7 @@ class ModelAgent:
         tool_timeout: float | None = None,
         veil: Veil = NO_VEIL,
         native_tools: Sequence[str] = (),
+        native_uses: Mapping[str, int] | None = None,
     ) -> None:
         _check_positive(
             max_turns=max_turns, max_output_tokens=max_output_tokens, timeout=timeout, context_tokens=context_tokens
@@ -96,6 +98,7 @@ class ModelAgent:
         self.model = model
         self.instructions = instructions
         self.native_tools = checked(native_tools, provider)
+        self.native_uses = {name: (native_uses or {}).get(name, USES) for name in self.native_tools}
         tools = [tool for tool in tools if tool.spec.name not in self.native_tools]
         self.specs = tuple(tool.spec for tool in tools)
         self.tools = {spec.name: tool for spec, tool in zip(self.specs, tools, strict=True)}
@@ -112,12 +115,14 @@ class ModelAgent:
         self.veil = veil
         self.request_bytes = len(msgspec.json.encode(self.specs))
 
-    async def work(self, brief: Brief, bench: Bench) -> Answer:
+    async def work(self, brief: Brief, bench: Bench, own: OwnTools | None = None) -> Answer:
         """Ask the model, do what it asks for where the gate allows it, and go on until it answers.
 
         Args:
             brief: What is asked.
             bench: Where each request (`model/1`, `model/2` ...) and tool call (`tool/1` ...) is a step.
+            own: What the gate has allowed already of the provider's own tools; None for those of the agent, each of
+                which it is asked about first.
 
         Returns:
             The answer: text, or a JSON value that fits the brief's schema.
@@ -129,7 +134,7 @@ class ModelAgent:
             UsageError: code `usage.context_too_large`, when task and instructions are more than may be shown.
         """
         talk = Conversation(opening(brief, self.instructions), self.context_tokens)
-        return await _Work(agent=self, brief=brief, bench=bench, talk=talk).to_the_end()
+        return await _Work(agent=self, brief=brief, bench=bench, talk=talk, own=own).to_the_end()
 
 
 def _check_positive(**numbers: float) -> None:
@@ -151,15 +156,14 @@ class _Work:
     usage: Usage = NOTHING_USED
     cost_micros: int | None = 0
     corrected: set[str] = field(default_factory=set)
-    native: tuple[str, ...] = ()
-    fee_mentioned: bool = False
+    own: OwnTools | None = None
 
     async def to_the_end(self) -> Answer:
-        provider = self.agent.provider.name
-        self.native = await allowed(self.agent.native_tools, provider, self.bench, partial(self._act, "tool"))
+        uses, provider = self.agent.native_uses, self.agent.provider.name
+        own = self.own or OwnTools(uses=await allowed(uses, provider, self.bench, partial(self._act, "tool")))
         while self.turns < self.agent.max_turns:
             self.turns += 1
-            reply = await self._ask()
+            reply = await self._ask(own)
             if reply.stop == "refusal":
                 raise AgentFailed(
                     f"The model {self.agent.model} declined to do this.",
@@ -184,7 +188,7 @@ class _Work:
     def _answer(self, output: Any) -> Answer:
         return Answer(output=output, agent=self.agent.id, usage=self.usage, cost_micros=self.cost_micros)
 
-    async def _ask(self) -> ModelResponse:
+    async def _ask(self, own: OwnTools) -> ModelResponse:
         agent, bench, schema = self.agent, self.bench, self.brief.schema
         messages = [hidden(message, agent.veil) for message in self.talk.messages()]
         judged = {
@@ -194,7 +198,8 @@ class _Work:
             # No tokenizer makes more tokens of it than it has bytes: what a budget must reserve at most.
             "input_bytes": self.talk.size + agent.request_bytes + (len(msgspec.json.encode(schema)) if schema else 0),
         }
-        native = (self.native,) if self.native else ()
+        judged |= {"native": own.uses} if own.uses else {}
+        native = (own.names,) if own.uses else ()
         digest = self.talk.digest(agent.model, agent.specs, agent.max_output_tokens, agent.temperature, schema, *native)
 
         async def act(attempt: Attempt) -> Done:
@@ -202,7 +207,9 @@ class _Work:
                 model=agent.model,
                 messages=messages,
                 tools=agent.specs,
-                native_tools=self.native,
+                native_tools=own.names,
+                native_uses=own.uses,
+                container=own.container,
                 max_output_tokens=agent.max_output_tokens,
                 temperature=agent.temperature,
                 schema=schema,
@@ -210,7 +217,7 @@ class _Work:
                 timeout=attempt.timeout or agent.timeout,
             )
             response = await agent.provider.complete(request, self._on_text(attempt))
-            response = replace(response, usage=sound(response.usage))
+            response = own.counted(replace(response, usage=sound(response.usage)))
             cost = agent.price(agent.provider.name, response.model or agent.model, response.usage)
             return Done(output=written(response, cost), usage=response.usage, cost_micros=cost)
 
@@ -227,15 +234,10 @@ class _Work:
         response = read_back(output)
         self.usage += response.usage
         self.cost_micros = add_micros(self.cost_micros, output["cost_micros"])
-        await self._mention(used(response))
+        if own.take(response):  # vendors report searches, but not what it costs to run code
+            says = f"{agent.provider.name} ran code on its side; its cost has a fixed fee for that, not what is billed."
+            await bench.note("info", "price.native_tool", says)
         return response
-
-    async def _mention(self, names: Sequence[str]) -> None:
-        """Say once that a tool's fee is missing in the cost: vendors report tokens, and bill such tools besides."""
-        if names and not self.fee_mentioned:
-            self.fee_mentioned = True
-            says = f"{self.agent.provider.name} used {', '.join(names)} of its own; what it bills for it is not known."
-            await self.bench.note("warning", "price.native_tool", says)
 
     def _act(self, kind: ActKind, name: str, arguments: Mapping[str, Any]) -> Act:
         bench = self.bench
@@ -380,11 +382,8 @@ class _Work:
 
 
 def _truncated() -> OutputInvalid:
-    return OutputInvalid(
-        "The answer was cut off in the middle.",
-        "Allow the agent more output tokens, or ask for less.",
-        code="agent.output_truncated",
-    )
+    do = "Allow the agent more output tokens, or ask for less."
+    return OutputInvalid("The answer was cut off in the middle.", do, code="agent.output_truncated")
 
 
 def _one_too_many(call: ToolCall) -> Message:

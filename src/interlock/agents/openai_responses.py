@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from interlock.agents.native import searches_in
 from interlock.agents.openai_client import OpenAIWire, form, openai_usage
 from interlock.agents.provider import Message, ModelRequest, ModelResponse, OnText, StopReason, ToolCall
 from interlock.agents.schemas import allows_strict, in_words
@@ -17,6 +19,8 @@ from interlock.tools.tool import ToolSpec
 
 #: Models that do not reason refuse a request that asks for encrypted reasoning.
 _NEVER_REASON = ("gpt-3.5", "gpt-4", "chatgpt-4o")
+#: What it leaves out of the steps of its own tools unless it is asked for.
+_INCLUDED = {"web_search": "web_search_call.action.sources", "code_interpreter": "code_interpreter_call.outputs"}
 #: The API refuses less.
 _MIN_OUTPUT_TOKENS = 16
 _PLAIN_ITEMS = frozenset({"message", "function_call"})
@@ -73,6 +77,10 @@ class OpenAIResponses(OpenAIWire):
             body["include"] = ["reasoning.encrypted_content"]
         if tools := self.offered(request, official):
             body["tools"] = tools
+        if request.native_tools:
+            body["include"] = [*body.get("include", ()), *(_INCLUDED[name] for name in request.native_tools)]
+            if most := sum(request.native_uses.get(name, 0) for name in request.native_tools):
+                body["max_tool_calls"] = most
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.schema is not None:
@@ -83,6 +91,10 @@ class OpenAIResponses(OpenAIWire):
         if stream:
             body["stream"] = True
         return body
+
+    def terms(self, name: str, request: ModelRequest) -> Mapping[str, Any]:
+        """Code goes on where it was run before."""
+        return {"container": request.container} if name == "code_interpreter" and request.container else {}
 
     def tool(self, spec: ToolSpec, official: bool) -> dict[str, Any]:
         """A tool as the vendor wants it described; here `strict` is the default, so it is always said."""
@@ -122,11 +134,14 @@ class OpenAIResponses(OpenAIWire):
             stop = "refusal"
         # What comes with reasoning goes back whole and in order; all else can be written anew from text and calls.
         native = whole.output if any(item.get("type") not in _PLAIN_ITEMS for item in whole.output) else ()
+        usage = openai_usage(whole.usage, "input_tokens", "output_tokens")
+        if native and (searches := searches_in(native)):  # billed, but not reported: counted where they are listed
+            usage = replace(usage, searches=searches)
         return ModelResponse(
             text=text,
             tool_calls=calls,
             stop=stop,
-            usage=openai_usage(whole.usage, "input_tokens", "output_tokens"),
+            usage=usage,
             model=whole.model or "",
             request_id=request_id,
             native=self.native(native),

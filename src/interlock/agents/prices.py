@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from interlock.agents.fees import Fees
 from interlock.errors import SettingsError
 from interlock.records.money import Usage
 
@@ -21,7 +22,7 @@ _MAX_KNOWN = 4_096
 _ALSO_KNOWN = {"claude": "anthropic", "gemini": "google"}
 #: Rates of the table that say what our counts cost.
 _INPUT, _OUTPUT, _CACHED, _WRITTEN = "input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok"
-#: Rates that cost nothing in a plain text request: sounds, images, searches, and a cache we never ask for.
+#: Rates that cost nothing by the token: sounds, images, searches (which are fees), and a cache we never ask for.
 _NOT_OURS = ("audio", "image", "video", "search", "document", "_1h_", "citation", "code_executions", "tool", "gpixels")
 
 
@@ -67,12 +68,14 @@ class PriceTable:
 
     Args:
         overrides: Rates by `provider/model`, or `provider/*` for all models of a provider.
+        fees: What tools of the providers cost, where that differs from what is known.
 
     Raises:
         SettingsError: `settings.prices`, when a rate is no number of 0 or more or a name has no provider.
     """
 
-    def __init__(self, overrides: Mapping[str, Rates] | None = None) -> None:
+    def __init__(self, overrides: Mapping[str, Rates] | None = None, fees: Fees = Fees()) -> None:
+        self._fees = fees
         self._overrides = {name.lower(): _own(name, rates) for name, rates in (overrides or {}).items()}
         #: The table's entry by provider and model; None where it has none.
         self._known: dict[tuple[str, str], Any] = {}
@@ -82,9 +85,10 @@ class PriceTable:
     @property
     def version(self) -> str:
         """Which prices these are, for the record: the table's release, and a digest of the overrides."""
-        if not self._overrides:
+        if not self._overrides and self._fees == Fees():
             return price_version()
-        digest = hashlib.sha256(repr(sorted(self._overrides.items())).encode()).hexdigest()[:12]
+        own = (sorted(self._overrides.items()), *([] if self._fees == Fees() else [self._fees]))
+        digest = hashlib.sha256(repr(own).encode()).hexdigest()[:12]
         return f"{price_version()}+{digest}"
 
     def micros(self, provider: str, model: str, usage: Usage, at: datetime | None = None) -> int | None:
@@ -101,10 +105,20 @@ class PriceTable:
         """
         if usage.input_tokens <= 0:
             return None
-        return self._micros(provider.lower(), model.lower(), usage, at)
+        provider, model = provider.lower(), model.lower()
+        cost = self._micros(provider, model, usage, at)
+        if cost is None or not (usage.searches or usage.sessions):
+            return cost
+        return cost + self._fees.micros(provider, self._price(provider, model, at), usage)
 
     def at_most(
-        self, provider: str, model: str, input_tokens: int, output_tokens: int, at: datetime | None = None
+        self,
+        provider: str,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        uses: Mapping[str, int] | None = None,
+        at: datetime | None = None,
     ) -> int | None:
         """The most that a request can cost, in micro-dollars: all that is sent at the dearest of its rates.
 
@@ -113,6 +127,7 @@ class PriceTable:
             model: The model's name at the provider.
             input_tokens: The most tokens that are sent.
             output_tokens: The most tokens that are received, reasoning included.
+            uses: How often each of the provider's own tools may be used, by its name.
             at: When it is made; None for now.
 
         Returns:
@@ -124,22 +139,26 @@ class PriceTable:
             Usage(input_tokens=sent, output_tokens=output_tokens, cached_input_tokens=sent),
             Usage(input_tokens=sent, output_tokens=output_tokens, cache_write_tokens=sent),
         )
-        costs = [self._micros(provider.lower(), model.lower(), usage, at) for usage in ways]
+        provider, model = provider.lower(), model.lower()
+        costs = [self._micros(provider, model, usage, at) for usage in ways]
         if costs[0] is None:
             return None
-        return max(cost for cost in costs if cost is not None)
+        fees = self._fees.at_most(provider, self._price(provider, model, at), uses) if uses else 0
+        return max(cost for cost in costs if cost is not None) + fees
 
     def _micros(self, provider: str, model: str, usage: Usage, at: datetime | None) -> int | None:
         own = self._overrides.get(f"{provider}/{model}") or self._overrides.get(f"{provider}/*")
         if own is not None:
             return own.micros(usage)
+        price = self._price(provider, model, at)
+        return None if price is None else self._priced(price, usage)
+
+    def _price(self, provider: str, model: str, at: datetime | None) -> Any:
+        """The table's rates of a model, or None."""
         entry = self._entry(_ALSO_KNOWN.get(provider, provider), model)
-        if entry is None:
-            return None
-        price = entry.prices
-        if isinstance(price, list):
-            price = entry.get_prices(at or datetime.now(UTC))
-        return self._priced(price, usage)
+        if entry is None or not isinstance(entry.prices, list):
+            return entry and entry.prices
+        return entry.get_prices(at or datetime.now(UTC))
 
     def _entry(self, provider: str, model: str) -> Any:
         known = (provider, model)

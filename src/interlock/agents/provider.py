@@ -55,6 +55,8 @@ class ModelRequest:
         messages: The conversation so far, system message first.
         tools: What it may ask to call.
         native_tools: Names of the provider's own tools it may use, such as `web_search`.
+        native_uses: How often it may use each of them for this request, where the provider lets that be said.
+        container: The provider's id of a place where code was run before, to go on with its files; empty for none.
         max_output_tokens: Upper bound on the answer, reasoning included.
         temperature: Sampling temperature, or None for the model's own.
         schema: JSON Schema the answer must fit, or None.
@@ -66,6 +68,8 @@ class ModelRequest:
     messages: Sequence[Message]
     tools: Sequence[ToolSpec] = ()
     native_tools: Sequence[str] = ()
+    native_uses: Mapping[str, int] = field(default_factory=dict)
+    container: str = ""
     max_output_tokens: int = 4096
     temperature: float | None = None
     schema: Mapping[str, Any] | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 
 from interlock.agents.anthropic_messages import AnthropicMessages
@@ -38,6 +40,19 @@ def make_provider(settings: ProviderSettings) -> Provider:
     if find_spec(wire.extra) is None or find_spec("aiohttp") is None:
         raise missing_extra(wire.extra)
     return wire(settings)
+
+
+def own_tools_of(api: str) -> Mapping[str, Any]:
+    """The tools that a vendor runs on its side, by our names for them, where one speaks this wire."""
+    return _WIRES[api].own_tools if api in _WIRES else {}
+
+
+def is_vendors(api: str, base_url: str | None) -> bool:
+    """Whether an address is the vendor's own, and not someone else's that speaks its wire. None is the vendor's own."""
+    if base_url is None:
+        return True
+    host = urlsplit(base_url).hostname or ""
+    return api in _WIRES and (host == _WIRES[api].host or host.endswith(f".{_WIRES[api].host}"))
 
 
 def _check_url(name: str, url: str) -> None:

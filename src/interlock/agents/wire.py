@@ -132,7 +132,12 @@ class WireProvider(ABC):
 
     def offered(self, request: ModelRequest, official: bool) -> list[Any]:
         """All tools of a request as the vendor wants them: ours described, its own named."""
-        return [*self.tools.written(request.tools, official), *(self.own_tools[name] for name in request.native_tools)]
+        ours = self.tools.written(request.tools, official)
+        return [*ours, *({**self.own_tools[name], **self.terms(name, request)} for name in request.native_tools)]
+
+    def terms(self, name: str, request: ModelRequest) -> Mapping[str, Any]:
+        """On which terms one of its own tools is offered, as this vendor wants that said."""
+        return {}
 
     def own_items(self, message: Message) -> Sequence[Any]:
         """The opaque items of a message if this provider gave them over this wire; nobody else can read them."""
@@ -141,9 +146,10 @@ class WireProvider(ABC):
             return ()
         return as_list(native.get("items"))
 
-    def native(self, items: Sequence[Any]) -> dict[str, Any] | None:
-        """Items tagged as this provider's, for `Message.native`."""
-        return {"provider": self.name, "wire": self.path, "items": list(items)} if items else None
+    def native(self, items: Sequence[Any], container: str = "") -> dict[str, Any] | None:
+        """Items tagged as this provider's, for `Message.native`, with the place where it ran code."""
+        where = {"container": container} if container else {}
+        return {"provider": self.name, "wire": self.path, "items": list(items), **where} if items else None
 
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelResponse:
         """Send one request; see `Provider.complete`."""

@@ -40,6 +40,7 @@ RUN: Places = {
     "replay": (f"{_CLI}.forking:replay", "Tell again what happened, without doing anything."),
     "pause": (f"{_CLI}.runs:pause", "Let a run begin nothing new."),
     "cancel": (f"{_CLI}.runs:cancel", "Stop a run for good."),
+    "prune": (f"{_CLI}.pruning:prune", "Remove the files of runs that ended long ago."),
 }
 PLAN: Places = {
     "make": (f"{_CLI}.plans:make", "Have a task taken apart into a plan."),

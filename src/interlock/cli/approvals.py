@@ -11,6 +11,8 @@ import click
 
 from interlock.cli.card import card
 from interlock.cli.door import Door
+from interlock.cli.doubts import as_json as doubt_as_json
+from interlock.cli.doubts import doubt_card, tell_doubts
 from interlock.cli.grammar import Verb
 from interlock.cli.output import visible
 from interlock.cli.wording import Cell, Ink, ago, iso, took
@@ -30,11 +32,14 @@ PATIENCE = 3.0
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At most so many.")
 @click.pass_obj
 def list_approvals(door: Door, limit: int) -> None:
-    """List what waits for an answer, the oldest first.
+    """List what waits for an answer, the oldest first: acts that a person must allow, and steps in doubt.
 
     \b
       interlock approval list
       interlock approval list --json | jq -r '.items[].id'
+
+    A step in doubt was cut off in the middle and may have happened: it is answered by `run resume ID --repeat STEP` or
+    `--skip STEP`; the exact commands are shown.
 
     In a pipe the columns are: id, run, who must answer, what would be done, the rule, when it was asked, until when.
     """
@@ -42,7 +47,7 @@ def list_approvals(door: Door, limit: int) -> None:
     found = asyncio.run(_listed(door, limit + 1))
     found, more = found[:limit], len(found) > limit
     if door.out.json:
-        items = [as_json(one) for one in found]
+        items = [as_json(door, one) for one in found]
         counts = {"pending": len(items)}
         door.out.record({"as_of": iso(now), "items": items, "next": None, "truncated": more, "counts": counts})
         return
@@ -50,6 +55,7 @@ def list_approvals(door: Door, limit: int) -> None:
     door.out.table(headers, [_line(one, now) for one in found], spare=("rule", "asked", "must answer"))
     if not found:
         door.out.say(Ink("Nothing waits for an answer.", "dim"))
+    tell_doubts(door, [one for one in found if one.about == "in_doubt"])
 
 
 async def _listed(door: Door, limit: int) -> list[Approval]:
@@ -66,20 +72,21 @@ def _over(door: Door, journal: Journal) -> Approvals:
 
 def _line(one: Approval, now: float) -> list[Cell | str]:
     left = (one.expires_at or now) - now
+    in_doubt = one.about == "in_doubt"
     return [
         one.id,
         one.run_id,
         visible(one.approver or "anyone"),
-        visible(one.does),
-        visible(f"{one.rule} {one.place}".strip()),
+        visible(f"{one.step} in doubt: {one.does}" if in_doubt else one.does),
+        visible("cut off" if in_doubt else f"{one.rule} {one.place}".strip()),
         Cell(ago(now - one.asked_at), iso(one.asked_at) or ""),
         Cell(took(max(0.0, left)), iso(one.expires_at) or "") if one.expires_at is not None else "–",
     ]
 
 
-def as_json(one: Approval) -> dict[str, Any]:
-    """An approval as JSON, its times in ISO 8601."""
-    told = {**one.to_json(), "does": one.does, "rule_text": one.rule_text or None}
+def as_json(door: Door, one: Approval) -> dict[str, Any]:
+    """An approval as JSON, its times in ISO 8601; of a step in doubt with the commands that answer."""
+    told = {**one.to_json(), "does": one.does, "rule_text": one.rule_text or None, **doubt_as_json(door, one)}
     return {**told, "asked_at": iso(one.asked_at), "expires_at": iso(one.expires_at)}
 
 
@@ -88,6 +95,7 @@ def as_json(one: Approval) -> dict[str, Any]:
 @click.pass_obj
 def show(door: Door, approval_id: str) -> None:
     """Show what is asked: exactly what would be done, why it is asked, by which rule, and what happens on silence.
+    Of a step in doubt: what was being done, under which key, and the commands that answer.
 
     ID may be the beginning of an id, 6 characters or more. Control characters are written out, as in \\u{202e}.
 
@@ -96,7 +104,10 @@ def show(door: Door, approval_id: str) -> None:
     """
     approval, run = asyncio.run(_shown(door, approval_id))
     if door.out.json:
-        door.out.record(as_json(approval))
+        door.out.record(as_json(door, approval))
+        return
+    if approval.about == "in_doubt":
+        door.out.pairs(doubt_card(door, approval, run))
         return
     door.out.pairs(card(approval, run, time.time()))
     if approval.status == "pending":
@@ -164,7 +175,7 @@ async def _answer(door: Door, answer: Literal["allow", "deny"], given: dict[str,
 
     async with Platform(home=door.home, profile=door.profile) as platform:
         door.known = platform.settings
-        approval = await _say(platform.approvals.without_driving(), answer, given)
+        approval = await _say(door, platform.approvals.without_driving(), answer, given)
         door.run = approval.run_id
         after = ""
         if approval.status == "pending":
@@ -173,7 +184,7 @@ async def _answer(door: Door, answer: Literal["allow", "deny"], given: dict[str,
             run = await platform.show(approval.run_id)
             after = await asyncio.to_thread(_drive, door, run, given["rules"], simulated=given["simulated"])
     if door.out.json:
-        detail = {**as_json(approval), "goes_on": after or None}
+        detail = {**as_json(door, approval), "goes_on": after or None}
         door.out.record({"target": approval.id, "applied": True, "dry_run": False, "detail": detail})
         return 0
     word = {"pending": "allowed so far", "denied": "denied"}.get(approval.status, "allowed")
@@ -183,8 +194,9 @@ async def _answer(door: Door, answer: Literal["allow", "deny"], given: dict[str,
     return 0
 
 
-async def _say(approvals: Approvals, answer: Literal["allow", "deny"], given: dict[str, Any]) -> Approval:
+async def _say(door: Door, approvals: Approvals, answer: Literal["allow", "deny"], given: dict[str, Any]) -> Approval:
     from interlock.cli.runs import who
+    from interlock.platform.approvals import not_for_approval
 
     token, reason = given["token"], given["reason"]
     if token is not None:
@@ -193,6 +205,9 @@ async def _say(approvals: Approvals, answer: Literal["allow", "deny"], given: di
         return await approvals.answer_link(token, answer, reason=reason)
     if given["approval_id"] is None:
         raise UsageError("Which approval?", "`interlock approval list` shows them.", code="usage.command")
+    if (asked := await approvals.show(given["approval_id"])).about == "in_doubt":
+        door.run = asked.run_id
+        raise not_for_approval(asked, door.command)
     by = given["by"] if given["by"] is not None else who()
     if answer == "deny":
         return await approvals.reject(given["approval_id"], by=by, reason=reason)
@@ -238,10 +253,12 @@ async def _is_heard(platform: Any, run_id: str) -> bool:
 def _drive(door: Door, run: Run, rules: tuple[str, ...], *, simulated: bool) -> str:
     """Start a process that goes on with the run, or say why none is started."""
     from interlock.cli.background import take_up
+    from interlock.flows.doubts import options_for, tools_of
 
-    settings, hint = door.settings(), door.command("run resume", run.run_id)
     if lent := _tools_of_others(run):
-        return f"It is written down. Go on where the plan's tools are ({visible(lent)}), or with: {hint} --tools WHERE"
+        go_on = door.command("run resume", run.run_id, *(options_for(tools_of(run)) or ("--tools", "WHERE")))
+        return f"It is written down. Go on where the plan's tools are ({visible(lent)}), or with: {go_on}"
+    settings, hint = door.settings(), door.command("run resume", run.run_id)
     for name in run.routed.candidates if run.routed else ():
         if name not in settings.agents:
             return f"The agent {visible(name)} lives in a program of yours: resume the run there."

@@ -32,9 +32,10 @@ async def waiting_for(platform: Platform, result: TaskResult) -> Approval | None
     if result.approval_id is None:
         return None
     try:
-        return await platform.approvals.show(result.approval_id)
-    except NotFound:  # a step in doubt, which is answered by a resume
+        found = await platform.approvals.show(result.approval_id)
+    except NotFound:
         return None
+    return found if found.about == "approval" else None  # a step in doubt is answered by a resume
 
 
 async def ask_in_place(door: Door, platform: Platform, approval: Approval, stop: asyncio.Event) -> bool:

@@ -32,7 +32,7 @@ def card(approval: Approval, run: Run | None, now: float) -> list[Row]:
         ("approval", approval.id),
         ("state", _state(approval)),
         ("asks", _what(asks)),
-        *_acts(asks),
+        *acts(asks),
         ("in", visible(str(asks.get("cwd") or ""))),
         ("program", visible(str(evidence.get("program") or ""))),
         ("files", _files(evidence.get("files"))),
@@ -82,7 +82,7 @@ def _what(asks: dict[str, Any]) -> str:
     return visible(f"{words.get(kind, f'for {kind}')}{name}")
 
 
-def _acts(asks: dict[str, Any]) -> list[Row]:
+def acts(asks: dict[str, Any]) -> list[Row]:
     """What would be done: the words of a command one on a line, the arguments of a tool one on a line."""
     arguments = asks.get("arguments")
     given = arguments if isinstance(arguments, dict) else {}

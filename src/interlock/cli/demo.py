@@ -174,7 +174,7 @@ async def _asked(scene: Stage) -> Approval | None:
     from interlock.platform.approvals import Approvals
 
     waiting = await Approvals(lambda: scene.journal, scene.home, time.time).waiting()
-    return next((one for one in waiting if one.run_id == scene.run_id), None)
+    return next((one for one in waiting if one.run_id == scene.run_id and one.about == "approval"), None)
 
 
 async def _show_card(scene: Stage, approval: Approval) -> None:

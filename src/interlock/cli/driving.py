@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from interlock.platform.result import TaskResult
     from interlock.records.run import Run
 
+#: What `--repeat` and `--skip` stand for where no step is named.
+ALL = "*"
+
 
 @click.command("start", cls=Verb)
 @click.argument("task", metavar="TASK")
@@ -67,22 +70,51 @@ def start(door: Door, /, task: str, detach: bool, **given: Any) -> int:
 
 @click.command("resume", cls=Verb)
 @click.argument("run_id", metavar="ID")
-@click.option("--repeat", is_flag=True, help="Do again what was cut off and may have happened.")
-@click.option("--skip", is_flag=True, help="Take what was cut off for failed.")
+@click.option(
+    "--repeat",
+    multiple=True,
+    is_flag=False,
+    flag_value=ALL,
+    metavar="[STEP]",
+    help="Do this step again, which was cut off and may have happened; without STEP all such steps.",
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    is_flag=False,
+    flag_value=ALL,
+    metavar="[STEP]",
+    help="Take this step, which was cut off, for failed; without STEP all such steps.",
+)
 @click.option("--allow", multiple=True, metavar="COMMAND", help="Let this command run too; may be repeated.")
 @click.option("--tools", "modules", multiple=True, metavar="WHERE", help="Tools: module:attribute, or a plan file.")
 @click.option("--simulated", is_flag=True, help="Without a key: simulate the models.")
 @click.pass_obj
-def resume(door: Door, /, run_id: str, repeat: bool, skip: bool, modules: tuple[str, ...], **given: Any) -> int:
+def resume(
+    door: Door, /, run_id: str, repeat: tuple[str, ...], skip: tuple[str, ...], modules: tuple[str, ...], **given: Any
+) -> int:
     """Go on with a run from its last fact; no finished step is done again.
 
     \b
       interlock run resume run_01k9x3
+      interlock run resume q4 --repeat step_3 --skip step_5 --tools sales:ALL
+
+    What is in doubt is shown by `run show ID` and `approval list`, with the exact commands.
     """
-    if repeat and skip:
-        raise UsageError("--repeat and --skip cannot both be.", code="usage.option")
-    in_doubt = "repeat" if repeat else "skip" if skip else None
+    in_doubt = _in_doubt(repeat, skip)
     return asyncio.run(go_on_with(door, run_id, in_doubt, given["allow"], given["simulated"], modules=modules))
+
+
+def _in_doubt(repeat: tuple[str, ...], skip: tuple[str, ...]) -> str | dict[str, str] | None:
+    """What becomes of steps in doubt: of all of them, or of each that is named."""
+    if ALL in (*repeat, *skip):
+        if len((*repeat, *skip)) > 1:
+            says = "--repeat and --skip without a step are about all that is in doubt: only one of them can be."
+            raise UsageError(says, "Name the steps: --repeat STEP --skip OTHER.", code="usage.option")
+        return "repeat" if repeat else "skip"
+    if both := set(repeat) & set(skip):
+        raise UsageError(f"--repeat and --skip cannot both be, for {min(both)[:60]}.", code="usage.option")
+    return {**dict.fromkeys(repeat, "repeat"), **dict.fromkeys(skip, "skip")} or None
 
 
 @click.command("watch", cls=Verb)
@@ -121,14 +153,15 @@ async def perform(door: Door, order: Order, launched: Callable[[Run], None] | No
             Ink(handle.run_id, "bold"),
             Ink("  Ctrl-C stops it here; it can be resumed." if door.out.is_live else "", "dim"),
         )
-        again = door.command("run resume", handle.run_id, *words_of(order.allow, order.simulated))
-        return await stay(door, platform, handle.result(), stop, Stay(again=again))
+        options = words_of(order.allow, order.simulated)
+        again = door.command("run resume", handle.run_id, *options)
+        return await stay(door, platform, handle.result(), stop, Stay(again=again, options=options))
 
 
 async def go_on_with(
     door: Door,
     given: str,
-    in_doubt: str | None,
+    in_doubt: str | dict[str, str] | None,
     allow: tuple[str, ...],
     simulated: bool,
     launched: Callable[[Run], None] | None = None,
@@ -140,7 +173,7 @@ async def go_on_with(
     Args:
         door: Where it is asked for.
         given: The run's id, or the beginning of it.
-        in_doubt: What becomes of steps that were cut off: `repeat`, `skip`, or None to ask.
+        in_doubt: What becomes of steps that were cut off: `repeat`, `skip`, one of them by step, or None to ask.
         allow: Commands that may run besides those of the settings.
         simulated: Whether models are simulated.
         launched: Shown the run before it goes on.
@@ -163,15 +196,16 @@ async def go_on_with(
         tools = tools_named(modules) if modules else None
         result = platform.resume(run_id, in_doubt=in_doubt, by=who(), tools=tools)
         told = 0 if run.status is TaskStatus.COMPLETED else run.seq
-        words = [word for one in modules for word in ("--tools", one)]
-        again = door.command("run resume", run_id, *words, *words_of(allow, simulated))
-        return await stay(door, platform, result, stop, Stay(again=again, told=told))
+        options = words_of(allow, simulated, modules)
+        again = door.command("run resume", run_id, *options)
+        return await stay(door, platform, result, stop, Stay(again=again, told=told, options=options))
 
 
 async def _watch(door: Door, given: str) -> int:
     from interlock.cli.progress import Progress
     from interlock.errors import NotFound
-    from interlock.platform.lookup import find_run, row_of
+    from interlock.flows.doubts import options_for, tools_of
+    from interlock.platform.lookup import find_run, load_run, row_of
     from interlock.platform.watching import watch_run
 
     async with signals() as stop, door.stored() as journal:
@@ -183,7 +217,8 @@ async def _watch(door: Door, given: str) -> int:
         if row.status is TaskStatus.AWAITING_APPROVAL:
             door.out.say(Ink(f"It waits for a person: {door.command('approval list')}", "warn"))
         elif not row.status.is_final and not row.driven and not row.wake_at:
-            door.out.say(Ink(f"Nobody drives it now. Go on: {door.command('run resume', run_id)}", "warn"))
+            go_on = door.command("run resume", run_id, *options_for(tools_of(await load_run(journal, run_id))))
+            door.out.say(Ink(f"Nobody drives it now. Go on: {go_on}", "warn"))
 
         async def follow() -> TaskResult | None:
             last = None

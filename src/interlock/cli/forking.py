@@ -109,11 +109,11 @@ async def perform_fork(door: Door, given: dict[str, Any], launched: Callable[[Ru
         if launched is not None:
             launched(run)
         door.out.say(Ink(handle.run_id, "bold"), f"  {run.notes[0].says}" if run.notes else "")
-        words = [word for one in given["modules"] for word in ("--tools", one)]
-        again = door.command("run resume", handle.run_id, *words, *words_of(allow, simulated))
+        options = words_of(allow, simulated, given["modules"])
+        again = door.command("run resume", handle.run_id, *options)
         is_plan = run.admitted is not None and run.admitted.flow == "plan" and not door.out.json
         tell = (lambda platform, result: tell_plan(door, platform, result)) if is_plan else None
-        return await stay(door, platform, handle.result(), stop, Stay(again=again, tell=tell))
+        return await stay(door, platform, handle.result(), stop, Stay(again=again, tell=tell, options=options))
 
 
 @click.command("diff", cls=Verb)

@@ -72,7 +72,7 @@ class Output:
         self.json = json
         self.color: Color = color
         self.quiet = quiet
-        self._status = ""
+        self._status: tuple[str, ...] = ()
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError, ValueError):  # not a text file: nothing to set
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -139,13 +139,21 @@ class Output:
         if not self.quiet:
             self._err("".join(self._painted(piece, sys.stderr, single=True) for piece in pieces) + "\n")
 
-    def status(self, text: str) -> None:
-        """Rewrite the line at the bottom; an empty text takes it away. Does nothing where it cannot be rewritten."""
-        if self.is_live and text != self._status:
-            width = max(20, _columns() - 1)
-            shown = one_line(text)[:width]
+    def status(self, *lines: str) -> None:
+        """Rewrite the lines at the bottom; without any they are taken away. Does nothing where that is not possible."""
+        if not self.is_live:
+            return
+        width, height = _size()
+        room, most = max(20, width - 1), max(1, height - 2)
+        shown = tuple(_cut(line, room) for line in lines[:most] if line)
+        if shown != self._status:
+            painted = "\n".join(self._painted(Ink(line, "dim"), sys.stderr) for line in shown)
+            self._raw_err(self._taken_away() + painted)
             self._status = shown
-            self._raw_err(f"\r\x1b[2K{self._painted(Ink(shown, 'dim'), sys.stderr) if shown else ''}")
+
+    def _taken_away(self) -> str:
+        """What clears the lines at the bottom, from the last one up."""
+        return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (len(self._status) - 1)
 
     @property
     def can_ask(self) -> bool:
@@ -212,8 +220,8 @@ class Output:
 
     def _err(self, text: str, *, flush: bool = True) -> None:
         if self._status:
-            self._raw_err("\r\x1b[2K")
-            self._status = ""
+            self._raw_err(self._taken_away())
+            self._status = ()
         self._raw_err(text, flush=flush)
 
     def _raw_err(self, text: str, *, flush: bool = True) -> None:
@@ -237,10 +245,23 @@ def _is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def _cut(line: str, columns: int) -> str:
+    """A text on one line that takes no more than so many columns: what is broken into two could not be taken away."""
+    shown = re.sub(r"[\n\t]", " ", clean(line))[:columns]
+    while sum(unicodedata.east_asian_width(char) in "WF" for char in shown) + len(shown) > columns:
+        shown = shown[:-1]
+    return shown
+
+
 def _columns() -> int:
+    return _size()[0]
+
+
+def _size() -> tuple[int, int]:
     import shutil
 
-    return shutil.get_terminal_size((120, 24)).columns
+    found = shutil.get_terminal_size((120, 24))
+    return found.columns, found.lines
 
 
 def _people(cell: Cell | str) -> Cell:

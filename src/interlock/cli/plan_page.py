@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlock.cli.door import Door
 from interlock.cli.plan_files import levels
 from interlock.cli.wording import Cell, Ink, count, marked, money, took, usd
 from interlock.flows.plan import paths_of, plan_of
-from interlock.flows.plan_results import results_of
+from interlock.flows.plan_results import results_of, where_used
 from interlock.records.plan import Plan, Step, StepResult
 from interlock.records.run import Run
+
+if TYPE_CHECKING:
+    from interlock.platform.where import Where
 
 #: Deeper than this, the tree goes no further to the right.
 DEEPEST = 8
@@ -20,12 +23,12 @@ DEEPEST = 8
 SHOWN = 2_000
 
 
-def show_plan(door: Door, plan: Plan, estimate: Mapping[str, Any]) -> None:
-    """Print a plan with its estimate, what is doubtful about it, and what success is."""
+def show_plan(door: Door, plan: Plan, estimate: Mapping[str, Any], places: Mapping[str, Where]) -> None:
+    """Print a plan with its estimate, where its tools are used, what is doubtful about it, and what success is."""
     metadata = plan.metadata
     if door.out.json:
         depths = {step.id: depth for step, depth in levels(plan)}
-        steps = [{**step.to_json(), "level": depths[step.id]} for step in plan.steps]
+        steps = [{**step.to_json(), "level": depths[step.id], **_place(places.get(step.id))} for step in plan.steps]
         told = {key: metadata.get(key) or [] for key in ("success_criteria", "warnings")}
         door.out.record({**plan.to_json(), "steps": steps, "estimate": _estimated(estimate), **told})
         return
@@ -36,12 +39,13 @@ def show_plan(door: Door, plan: Plan, estimate: Mapping[str, Any]) -> None:
             ("may take", Cell(f"about {took(estimate['seconds'])}", f"{estimate['seconds']:.0f} s")),
             ("may cost", Cell(_may_cost(estimate), money(estimate["cost_micros"]) or "unknown")),
             ("success is", _lines(metadata.get("success_criteria"))),
+            ("where", "\n".join(dict.fromkeys(f"{at.words}: {at.why}" for at in places.values()))),
             ("warnings", Cell(_lines(metadata.get("warnings")), _lines(metadata.get("warnings")), "warn")),
         ]
     )
     door.out.answer("")
-    rows = [
-        [_in_tree(step, depth), ", ".join(step.dependencies) or "–", step.tool or "–", _says(step)]
+    rows: list[list[Cell | str]] = [
+        [_in_tree(step, depth), ", ".join(step.dependencies) or "–", _tool(step, places.get(step.id)), _says(step)]
         for step, depth in levels(plan)
     ]
     door.out.table(("step", "needs", "tool", "what"), rows, spare=("needs",))
@@ -74,6 +78,7 @@ def steps_as_json(run: Run, *, content: bool) -> dict[str, Any] | None:
         told = results[step.id].to_json()
         told["cost_usd"] = money(told.pop("cost_micros"))
         told |= {"description": step.description, "tool": step.tool, "seconds": results[step.id].seconds}
+        told |= {"where": where} if (where := where_used(run, step)) else {}
         told["dependencies"] = [{"step_id": need, "status": results[need].status} for need in step.dependencies]
         told["inherited"] = _kept_from(run, step) or None
         if content:
@@ -87,9 +92,9 @@ def steps_as_json(run: Run, *, content: bool) -> dict[str, Any] | None:
 def progress_of(results: list[StepResult]) -> str:
     """How far a plan is, in a few words."""
     told = []
-    for status in ("completed", "failed", "skipped", "cancelled"):
+    for status in ("completed", "failed", "skipped", "cancelled", "awaiting_approval"):
         number = sum(result.status == status for result in results)
-        told += [f"{number} {status}"] if number else []
+        told += [f"{number} {status.replace('_', ' ')}"] if number else []
     return f"{', '.join(told) or 'nothing done'} of {count(len(results), 'step')}"
 
 
@@ -97,7 +102,9 @@ def _row(run: Run, step: Step, depth: int, result: StepResult) -> list[Cell | st
     kept = _kept_from(run, step)
     status = "kept" if kept else result.status
     mark = marked(status)
-    what = result.error or (f"from {kept}" if kept else _says(step))
+    why = result.error if result.kind != "in_doubt" else ""  # that is told below, with the commands that answer
+    where = where_used(run, step)
+    what = why or (f"from {kept}" if kept else f"{_says(step)} ({where})" if where else _says(step))
     return [
         _in_tree(step, depth),
         Cell(mark.text, status, mark.style),
@@ -142,6 +149,14 @@ def _in_tree(step: Step, depth: int) -> Cell:
     return Cell(f"{lead}{step.id}", step.id)
 
 
+def _place(at: Where | None) -> dict[str, Any]:
+    return {} if at is None else {"where": at.words, "where_why": at.why}
+
+
+def _tool(step: Step, at: Where | None) -> str:
+    return f"{step.tool} ({at.words})" if at is not None else step.tool or "–"
+
+
 def _says(step: Step) -> str:
     if step.description or step.tool is None:
         return step.description or "–"
@@ -165,5 +180,6 @@ def _estimated(estimate: Mapping[str, Any]) -> dict[str, Any]:
 
 def tell_warnings(door: Door, plan: Plan) -> None:
     """Say what whoever wrote the task should know."""
-    for warning in plan.metadata.get("warnings") or ():
+    warnings = plan.metadata.get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
         door.out.say(Ink("  ! ", "warn"), str(warning))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interlock.cli.door import Door
-from interlock.cli.grammar import Duration, Verb
+from interlock.cli.grammar import Dollars, Duration, Verb
 from interlock.cli.plan_files import read_plan, tools_named, write_plan, written
 from interlock.cli.staying import Stay, exit_code, platform_for, stay, tell_result, words_of
 from interlock.cli.stopping import signals
@@ -82,9 +82,9 @@ def show(door: Door, file: Path, max_concurrent: int) -> None:
     from interlock.cli.plan_page import show_plan
     from interlock.platform.platform import Platform
 
-    plan = read_plan(file)
+    plan = read_plan(file).plan
     platform = Platform(home=door.home, profile=door.profile)  # nothing of it is opened
-    show_plan(door, plan, platform.estimate_plan(plan, max_concurrent))
+    show_plan(door, plan, platform.estimate_plan(plan, max_concurrent), platform.where_of_plan(plan))
 
 
 @click.command("check", cls=Verb)
@@ -100,9 +100,10 @@ def check(door: Door, file: Path, modules: tuple[str, ...]) -> None:
     from interlock.cli.plan_page import tell_warnings
     from interlock.platform.platform import Platform
 
-    plan = read_plan(file)
+    found = read_plan(file)
+    plan = found.plan
     platform = Platform(home=door.home, profile=door.profile)  # nothing of it is opened
-    platform.check_plan(plan, tools_named(modules))
+    found.refuse(platform.faults_of_plan(plan, tools_named(modules)))
     says = f"{file}: {count(len(plan.steps), 'step')}, nothing wrong."
     if door.out.json:
         door.out.record({"target": str(file), "ok": True, "steps": len(plan.steps), "detail": {"says": says}})
@@ -125,6 +126,7 @@ class _Order:
     allow: tuple[str, ...]
     simulated: bool
     user: str | None
+    max_cost: float | None
 
 
 @click.command("run", cls=Verb)
@@ -138,6 +140,7 @@ class _Order:
 )
 @click.option("--tools", "modules", multiple=True, metavar="WHERE", help=_TOOLS)
 @click.option("--allow", multiple=True, metavar="COMMAND", help="Let this command run too; may be repeated.")
+@click.option("--max-cost", type=Dollars(), metavar="USD", help="The most all of it may cost, like '5 USD'.")
 @click.option("--user", metavar="NAME", help="For whom it is done.")
 @click.option("--simulated", is_flag=True, help="Without a key: simulate the models.")
 @click.pass_obj
@@ -148,8 +151,8 @@ def run(door: Door, /, **given: Any) -> int:
       interlock plan run plan.yaml --run-id q4
       interlock plan run plan.yaml --run-id q4 --resume
 
-    Exit code 0: all steps completed. 1: some failed. 3: it waits for a person. 5: refused. 6: over budget. SIGTERM
-    lets running steps finish and ends with 0 (Ctrl-C: 130); in both cases the run can be resumed.
+    Exit code 0: all steps completed. 1: some failed. 3: it waits for a person. 4: no key. 5: refused. 6: over budget.
+    SIGTERM lets running steps finish and ends with 0 (Ctrl-C: 130); in both cases the run can be resumed.
     """
     order = _Order(**given)
     if order.resume and order.run_id is None:
@@ -161,48 +164,66 @@ async def _carried_out(door: Door, order: _Order) -> int:
     from interlock.cli.progress import JsonLines
     from interlock.platform.executor import Executor
 
-    plan, tools = read_plan(order.file), tools_named(order.modules)
+    found, tools = read_plan(order.file), tools_named(order.modules)
     executor = Executor(order.max_concurrent, order.timeout, order.attempts)
     async with signals() as stop, platform_for(door, order.allow, simulated=order.simulated) as platform:
-        told = await _told_before(platform, order)
+        told, anew = await _told_before(platform, order)
+        if not order.resume:  # what is done already needs no tools any more
+            found.refuse(platform.faults_of_plan(found.plan, tools))
         handle = await platform.submit_plan(
-            plan, order.run_id, tools=tools, user=order.user, executor=executor, resume=order.resume
+            found.plan,
+            order.run_id,
+            tools=tools,
+            user=order.user,
+            executor=executor,
+            resume=order.resume,
+            tools_from=order.modules,
+            max_cost=order.max_cost,
         )
+        if anew is not None:
+            door.out.say(Ink("  ! ", "warn"), anew)
         door.run = handle.run_id
-        door.out.say(Ink(handle.run_id, "bold"), f"  {count(len(plan.steps), 'step')}")
+        door.out.say(Ink(handle.run_id, "bold"), f"  {count(len(found.plan.steps), 'step')}")
         how = Stay(
             again=_again(door, order, handle.run_id),
             told=told,
             teller=JsonLines(door.out) if door.out.json else None,
-            tell=lambda platform, result: tell_plan(door, platform, result),
+            tell=lambda platform, result: tell_plan(door, platform, result, anew),
             orderly=True,
+            options=words_of(order.allow, order.simulated, order.modules),
         )
         return await stay(door, platform, handle.result(), stop, how)
 
 
-async def _told_before(platform: Platform, order: _Order) -> int:
-    """How many facts of the run were told by whoever began it."""
-    from interlock.errors import NotFound
+async def _told_before(platform: Platform, order: _Order) -> tuple[int, str | None]:
+    """How many facts of the run were told by whoever began it; and where it should go on but is not there, that."""
+    from interlock.platform.lookup import NEWEST, begun_anew
+    from interlock.stores.journal import Query
 
     if not order.resume or order.run_id is None:
-        return 0
-    try:
-        return (await platform.show(order.run_id)).seq
-    except NotFound:
-        return 0
+        return 0, None
+    rows = await platform.runs(Query(run_id=order.run_id, limit=1))
+    if rows:
+        return rows[0].seq, None
+    return 0, begun_anew(order.run_id, await platform.runs(Query(limit=NEWEST)))
 
 
 def _again(door: Door, order: _Order, run_id: str) -> str:
-    modules = [word for one in order.modules for word in ("--tools", one)]
-    words = [str(order.file), "--run-id", run_id, "--resume", *modules, *words_of(order.allow, order.simulated)]
-    return door.command("plan run", *words)
+    options = words_of(order.allow, order.simulated, order.modules)
+    return door.command("plan run", str(order.file), "--run-id", run_id, "--resume", *options)
 
 
-async def tell_plan(door: Door, platform: Platform, result: TaskResult) -> int:
+async def tell_plan(door: Door, platform: Platform, result: TaskResult, anew: str | None = None) -> int:
     """Print what a plan's run came to.
 
+    Args:
+        door: Where it is asked for.
+        platform: The platform.
+        result: The run's result.
+        anew: What is to be known of a run that should go on and was begun, because it was not there.
+
     Returns:
-        The exit code: of failures that are all refusals 5, of those that all lack money 6.
+        The exit code: of failures that are all for want of a key 4, all refusals 5, all for want of money 6.
     """
     from interlock.cli.plan_page import progress_of
 
@@ -210,10 +231,11 @@ async def tell_plan(door: Door, platform: Platform, result: TaskResult) -> int:
     code = exit_code(result)
     kinds = {one.kind for one in results if one.status == "failed"}
     if result.error_code == "plan.steps_failed" and len(kinds) == 1:
-        code = {"refused": 5, "over_budget": 6}.get(kinds.pop(), code)
+        code = {"authentication": 4, "refused": 5, "over_budget": 6}.get(kinds.pop(), code)
     if door.out.json:
         steps = [one.to_json() for one in results]
-        door.out.record({"kind": "result", "run_id": result.run_id, "result": result.to_dict(), "steps": steps})
+        told = {"run_id": result.run_id, "result": result.to_dict(), "steps": steps, "begun_anew": anew}
+        door.out.record({"kind": "result", **told})
         return code
     door.out.say(Ink(f"  {progress_of(results)}", "dim"))
     tell_result(door, result)

@@ -1,4 +1,4 @@
-"""What a run is doing, line by line as it does it, with one line at the bottom that is rewritten."""
+"""What a run is doing, line by line as it does it, with lines at the bottom that are rewritten: what is going on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from interlock.platform.events import Event
 
 #: How often the line at the bottom is drawn again, in seconds.
 BEAT = 0.25
+#: So many steps of a plan that are going on are shown at the bottom.
+MOST_AT_ONCE = 10
 
 
 class Teller(Protocol):
@@ -62,7 +64,9 @@ class Progress:
         self._done = 0
         self._heard = 0
         self._steps = 0
+        self._asks_agents = True
         self._ended = 0
+        self._broken = 0
         self._kept: dict[str, int] = {}
         self.parked = ""
 
@@ -79,7 +83,7 @@ class Progress:
     async def beat(self) -> None:
         """Keep the line at the bottom fresh, until cancelled."""
         while True:
-            self._out.status(self._bottom())
+            self._out.status(*self._bottom(time.time()))
             await asyncio.sleep(BEAT)
 
     def hear(self, event: Event, *, aloud: bool = True) -> None:
@@ -95,7 +99,7 @@ class Progress:
         match kind:
             case "run.admitted" | "step.inherited":
                 self._begins_with(data)
-            case "run.routed":
+            case "run.routed" if self._asks_agents:
                 return [Ink(f"  {data['platform']}: {' '.join(data['reasons'])}", "dim")]
             case "step.started":
                 self._starts(data, at)
@@ -123,6 +127,8 @@ class Progress:
         if "task" in data:
             plan = data["task"].get("context", {}).get("plan") if data["flow"] == "plan" else None
             self._steps = len(plan["steps"]) if plan else 0
+            # Who does agents' work is of no interest to a plan in which there is none.
+            self._asks_agents = not plan or any(step.get("tool_input") is None for step in plan["steps"])
             return
         self._kept[data["parent"]] = self._kept.get(data["parent"], 0) + 1
         self._ended += 1
@@ -134,7 +140,15 @@ class Progress:
         return [Ink("  = ", "dim"), f"kept: {told}"] if told else []
 
     def _starts(self, data: dict[str, Any], at: float) -> None:
-        self._begun[data["path"]] = (describe(data["what"], data["name"], data.get("input")), at)
+        path, what = data["path"], describe(data["what"], data["name"], data.get("input"))
+        self._begun[path] = (what, at)
+        if (step := self._called_by(path)) in self._begun:
+            self._begun[step] = (what, self._begun[step][1])
+
+    def _called_by(self, path: str) -> str:
+        """The step of a plan whose only act this is, a call of its tool: one line is enough for both."""
+        parts = path.split("/")
+        return "/".join(parts[:2]) if self._steps and parts[0] == "plan" and parts[3:] == ["tool"] else ""
 
     def _finished(self, data: dict[str, Any]) -> list[Piece]:
         path = data["path"]
@@ -144,6 +158,8 @@ class Progress:
         self._cost = None if cost is None or self._cost is None else self._cost + cost
         self._done += 1
         self._ended += path.count("/") == 1 and path.startswith("plan/")
+        if self._called_by(path):
+            return []
         figures = [took(data["seconds"]), *([usd(cost)] if cost != 0 else [])]
         return [Ink("  ✓ ", "good"), self._column(path), f"{what}  ", Ink("  ".join(figures), "dim")]
 
@@ -151,6 +167,9 @@ class Progress:
         path, failure = data["path"], data["failure"]
         what, _ = self._begun.pop(path, (self._calls.name(path), 0.0))
         again = data.get("again_at")
+        if self._called_by(path):
+            return []
+        self._broken += again is None and path.count("/") == 1
         if was_refused(failure["code"]):
             return [Ink("  ⊘ ", "bad"), self._column(path), what, Ink("  refused: ", "bad"), failure["says"]]
         if again is not None:
@@ -171,13 +190,28 @@ class Progress:
         self._wide = max(self._wide, len(path))
         return f"{path.ljust(self._wide)}  "
 
-    def _bottom(self) -> str:
+    def _bottom(self, now: float) -> list[str]:
         if not self._begun:
-            return f"  … waits: {self.parked}" if self.parked else ""
+            return [f"  … waits: {self.parked}"] if self.parked else []
+        if self._steps:
+            return self._tree(now)
         path, (what, at) = next(reversed(self._begun.items()))
-        done = f"{self._ended} of {self._steps} done" if self._steps else f"{self._done} done"
-        so_far = f"{done}, {usd(self._cost)}"
-        return f"  ▶ {path}  {what}  {took(max(0.0, time.time() - at))}  ({so_far})"
+        return [f"  ▶ {path}  {what}  {took(max(0.0, now - at))}  ({self._done} done, {usd(self._cost)})"]
+
+    def _tree(self, now: float) -> list[str]:
+        """The steps of a plan that are going on, each with what is being done for it just now."""
+        active = [path for path in self._begun if path.count("/") == 1]
+        failed = f"{self._broken} failed, " if self._broken else ""
+        lines = [f"  ▶ {self._ended} of {self._steps} done, {failed}{len(active)} at work, {usd(self._cost)}"]
+        wide = max(map(len, active[:MOST_AT_ONCE]), default=0)
+        for path in active[:MOST_AT_ONCE]:
+            what, at = self._begun[path]
+            inside = [one for one in self._begun if one.startswith(f"{path}/") and not self._called_by(one)]
+            now_at = f"{what}  › {self._begun[inside[-1]][0]}" if inside else what
+            lines.append(f"    {path.ljust(wide)}  {now_at}  {took(max(0.0, now - at))}")
+        if len(active) > MOST_AT_ONCE:
+            lines.append(f"    and {len(active) - MOST_AT_ONCE} more")
+        return lines
 
 
 def _brief(says: str) -> str:

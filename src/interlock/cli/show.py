@@ -28,7 +28,9 @@ async def show_run(door: Door, given: str, *, content: bool, steps: bool = False
     Raises:
         NotFound: there is no such run.
     """
+    from interlock.cli.doubts import doubt_card, doubts_in
     from interlock.cli.plan_page import show_steps
+    from interlock.flows.doubts import options_for, tools_of
     from interlock.platform.lookup import find_run, load_run, row_of
 
     async with door.stored() as journal:
@@ -37,7 +39,7 @@ async def show_run(door: Door, given: str, *, content: bool, steps: bool = False
         door.run = run_id
         run, row = await load_run(journal, run_id), await row_of(journal, run_id)
     if door.out.json:
-        door.out.record(as_json(run, row, content=content))
+        door.out.record(as_json(door, run, row, content=content))
         return
     door.out.pairs(_head(run, row, time.time()))
     is_plan = show_steps(door, run)
@@ -48,13 +50,17 @@ async def show_run(door: Door, given: str, *, content: bool, steps: bool = False
         door.out.table(headers, [_step(step, names[path]) for path, step in run.steps.items()])
     for step in run.steps.values() if content else ():
         _tell_content(door, step)
+    for one in (doubts := doubts_in(run)):
+        door.out.answer("")
+        door.out.pairs(doubt_card(door, one, run))
     if run.finished is not None and run.finished.output is not None:
         door.out.answer("")
         door.out.answer(run.finished.output)
     elif waiting := [one for one in run.open_questions() if one.about == "approval" and not _is_late(one)]:
         door.out.say(Ink(f"Look at what is asked: {door.command('approval show', waiting[0].question_id)}", "dim"))
-    elif not run.status.is_final and not row.driven:
-        door.out.say(Ink(f"Nobody drives it. Go on: {door.command('run resume', run_id)}", "dim"))
+    elif not doubts and not run.status.is_final and not row.driven:
+        go_on = door.command("run resume", run_id, *options_for(tools_of(run)))
+        door.out.say(Ink(f"Nobody drives it. Go on: {go_on}", "dim"))
 
 
 def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
@@ -94,10 +100,17 @@ def refusals(run: Run) -> list[str]:
 def asked(run: Run) -> list[str]:
     """What people were asked, and what came of it."""
     return [
-        f"{one.question_id}  {'expired' if _is_late(one) else one.state}{f' by {one.by}' if one.by else ''}  {one.says}"
+        f"{one.question_id}  {_came_to(one)}{f' by {one.by}' if one.by else ''}  {one.says}"
         + (f" ({one.reason})" if one.reason else "")
         for one in run.questions.values()
     ]
+
+
+def _came_to(question: Question) -> str:
+    """What the answers to a question came to so far; of a step in doubt, what a person said."""
+    if question.about == "in_doubt" and question.state in ("allowed", "denied"):
+        return question.answer or question.state
+    return "expired" if _is_late(question) else question.state
 
 
 def _is_late(question: Question) -> bool:
@@ -115,7 +128,8 @@ def describe(what: str, name: str, given: Any) -> str:
     if what != "tool" or not isinstance(given, dict):
         return name
     arguments = given.get("arguments")
-    return called(str(given.get("name", name)), arguments if isinstance(arguments, dict) else {})
+    told = called(str(given.get("name", name)), arguments if isinstance(arguments, dict) else {})
+    return f"{told} native at {given.get('provider')}" if given.get("native") is True else told
 
 
 def called(name: str, arguments: dict[str, Any]) -> str:
@@ -215,10 +229,12 @@ def _spoken(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
-def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
+def as_json(door: Door, run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
     """A run as one JSON object; inputs and outputs of steps only when asked for."""
+    from interlock.cli.doubts import as_json as doubt_as_json
     from interlock.cli.plan_page import steps_as_json
     from interlock.cli.runs import row_as_json
+    from interlock.platform.approval import approval_in
 
     finished, names = run.finished, step_names(run)
     return {
@@ -253,9 +269,10 @@ def as_json(run: Run, row: RunRow, *, content: bool) -> dict[str, Any]:
                 "path": one.path,
                 "about": one.about,
                 "says": one.says,
-                "state": "expired" if _is_late(one) else one.state,
+                "state": _came_to(one),
                 "by": one.by or None,
                 "reason": one.reason or None,
+                **doubt_as_json(door, approval_in(run, one, time.time())),
             }
             for one in run.questions.values()
         ],

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from interlock.cli.door import Door
 from interlock.cli.stopping import INTERRUPTED, Stop
-from interlock.cli.wording import Ink
+from interlock.cli.wording import Ink, count
 from interlock.errors import InterlockError, from_code
 from interlock.records.task import TaskStatus
 
@@ -35,9 +35,11 @@ class Stay:
         teller: Who tells what happens; by default lines on stderr.
         tell: Prints what the run came to, and gives the exit code; by default the run's own result.
         orderly: Whether SIGTERM is an end in good order, with exit code 0.
+        options: What of the command line led to these tools, rules and models; needed again to go on.
     """
 
     again: str
+    options: tuple[str, ...] = ()
     told: int = 0
     teller: Teller | None = None
     tell: Callable[[Platform, TaskResult], Awaitable[int]] | None = None
@@ -52,7 +54,9 @@ async def stay(door: Door, platform: Platform, result: Awaitable[TaskResult], st
         The exit code.
     """
     from interlock.cli.asking import ask_in_place, waiting_for
+    from interlock.cli.doubts import doubts_in, tell_doubts
     from interlock.cli.progress import Progress
+    from interlock.platform.result import TaskResult
 
     assert door.run is not None
     progress = how.teller or Progress(door.out)
@@ -83,7 +87,11 @@ async def stay(door: Door, platform: Platform, result: Awaitable[TaskResult], st
             told = (await platform.show(door.run)).seq
             return await stay(door, platform, platform.resume(door.run), stop, replace(how, told=told))
         approval = await waiting_for(platform, came_to)
+    doubts = doubts_in(await platform.show(door.run)) if came_to.approval_id is not None else []
+    if doubts and not door.out.json:  # said below, for each of them
+        came_to = TaskResult({**came_to, "hint": f"{count(len(doubts), 'step')} in doubt"})
     code = tell_result(door, came_to) if how.tell is None else await how.tell(platform, came_to)
+    tell_doubts(door, doubts, how.options)
     if approval is not None and approval.status == "pending":
         door.out.say(f"Look at it: {door.command('approval show', approval.id)}")
     return code
@@ -165,9 +173,9 @@ async def platform_for(door: Door, allow: tuple[str, ...], *, simulated: bool) -
             more = await _simulation(stack, door.settings())
             door.out.say(Ink(SIMULATED, "warn"))
         platform = Platform(home=door.home, profile=door.profile, **more)
+        stack.callback(_log_to_home(platform))
         stack.push_async_callback(platform.close)
         door.known = platform.settings
-        _log_to_home(platform)
         if allow:
             platform.set_command_policy(platform.command_policy.joined(CommandPolicy(allowed=allow)))
         yield platform
@@ -193,19 +201,34 @@ async def _simulation(stack: contextlib.AsyncExitStack, settings: Settings) -> d
     }
 
 
-def _log_to_home(platform: Platform) -> None:
-    """Without a wish for logs they go to the home folder: what is internal is not for the screen."""
+def _log_to_home(platform: Platform) -> Callable[[], None]:
+    """Without a wish for logs they go to the home folder, stack traces too: what is internal is not for the screen.
+
+    Returns:
+        A function that ends it.
+    """
     if platform.settings.log.level is not None:
-        return
+        return lambda: None
     import logging
 
     from interlock.cli.door import LOG
     from interlock.cli.private_log import PrivateLog
+    from interlock.platform.telemetry import DETAILS, LOGGER
 
-    logging.getLogger("interlock").addHandler(PrivateLog(platform.settings.home / LOG))
+    log = PrivateLog(platform.settings.home / LOG)
+    logging.getLogger(LOGGER).addHandler(log)
+    logging.getLogger(DETAILS).setLevel(logging.DEBUG)
+
+    def end() -> None:
+        logging.getLogger(LOGGER).removeHandler(log)
+        logging.getLogger(DETAILS).setLevel(logging.NOTSET)
+        log.close()
+
+    return end
 
 
-def words_of(allow: tuple[str, ...], simulated: bool) -> list[str]:
-    """The options of a command line that lead to the same rules and models."""
-    words = [word for rule in allow for word in ("--allow", rule)]
-    return [*words, "--simulated"] if simulated else words
+def words_of(allow: tuple[str, ...], simulated: bool, modules: Sequence[str] = ()) -> tuple[str, ...]:
+    """The options of a command line that lead to the same rules, models and tools."""
+    words = [word for one in modules for word in ("--tools", one)]
+    words += [word for rule in allow for word in ("--allow", rule)]
+    return (*words, "--simulated") if simulated else tuple(words)

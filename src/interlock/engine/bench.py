@@ -22,7 +22,7 @@ from interlock.engine.veiled import cleaned, without_credentials
 from interlock.engine.written import answered as answered
 from interlock.engine.written import error_of
 from interlock.engine.written import failure_of as failure_of
-from interlock.errors import AgentFailed, AgentTimeoutError, InterlockError, StepLost, StoreFailed
+from interlock.errors import AgentFailed, InterlockError, StepLost, StoreFailed
 from interlock.records.fact import (
     Noted,
     QuestionAsked,
@@ -32,7 +32,7 @@ from interlock.records.fact import (
     StepStarted,
 )
 from interlock.records.money import NOTHING_USED
-from interlock.records.run import StepRun
+from interlock.records.run import UNKNOWN_OUTCOME, StepRun, in_doubt
 from interlock.records.verdict import Act, Permit, refusal
 from interlock.stores.encoding import as_read_back
 
@@ -72,6 +72,18 @@ class RunBench:
     async def retake(self, name: str) -> None:
         """Take a step up again that was left to wait: what it has done so far is known, and is not done again."""
         await self._drive.catch_up(self._prefix + name)
+
+    async def settle(self, name: str) -> None:
+        """Have a person say what became of what is in doubt below a step that failed, before it is tried again.
+
+        Raises:
+            StepLost: code `step.skipped`: it is not to be done again.
+            Parked: nobody has said so yet.
+        """
+        below = f"{self._prefix}{name}/"
+        for known in list(self._drive.run.steps.values()):
+            if known.path.startswith(below) and in_doubt(known):
+                await self._ask_whether_to_repeat(known)
 
     def scope(self, name: str) -> RunBench:
         """The same bench with `name` before the names of its steps."""
@@ -147,8 +159,11 @@ class RunBench:
         if judge is None and what == "agent":  # whoever works in one piece may cost something all the same
             judge = Act(kind="agent", name=label or name, agent=label or name)
         if judge is not None:
-            judge = replace(judge, run_id=self.run_id, path=path, user=self.user, tenant=self.tenant)
-            judge = self._signed(replace(judge, max_cost_micros=drive.max_cost_micros))
+            most = drive.max_cost_micros
+            judge = replace(
+                judge, run_id=self.run_id, path=path, user=self.user, tenant=self.tenant, max_cost_micros=most
+            )
+            judge = self._signed(judge)
             again = None if remake is None else lambda changed: self._signed(remake(changed))
             passage = await self._pass_gate(judge, tried + 1, again)
         started = StepStarted(
@@ -192,20 +207,23 @@ class RunBench:
         asked = drive.run.questions.get(question_id)
         if asked is not None and asked.answer == "repeat":
             return
-        says = (
-            f"{known.name} was cut off in the middle; it may have happened or not. Look whether it did, then "
-            f"`interlock run resume {drive.run_id} --repeat` or `--skip`."
-        )
+        says = f"{known.name} was cut off in the middle; it may have happened or not."
         if asked is not None and asked.answer is not None:
-            error = StepLost(f"{known.name} was cut off in the middle and was skipped.", code="step.skipped")
+            says = f"{known.name} was cut off in the middle, and {asked.by} said to skip it."
+            do = "It is not done again by any resume; a fork does it: `interlock run fork ID --from STEP`."
+            error = StepLost(says, do, code="step.skipped")
             await drive.pen.write(
                 [StepFailed(path=known.path, attempt=known.attempts, failure=failure_of(error), seconds=0)]
             )
             raise error
         if asked is None:
-            question = QuestionAsked(path=known.path, question_id=question_id, about="in_doubt", says=says)
+            asks: dict[str, Any] = {"kind": known.what, "name": known.name}
+            if isinstance(known.input, dict) and isinstance(known.input.get("arguments"), dict):
+                asks["arguments"] = known.input["arguments"]
+            question = QuestionAsked(path=known.path, question_id=question_id, about="in_doubt", says=says, asks=asks)
             await drive.pen.write([question])
-        raise Parked("person", ref=question_id, says=says)
+        do = f"`interlock run resume {drive.run_id} --repeat {known.path}` or `--skip {known.path}`"
+        raise Parked("person", ref=question_id, says=f"{says} Look whether it did, then {do}.")
 
     async def _pass_gate(self, judge: Act, attempt: int, remake: Remake | None) -> Passage:
         """Ask the gate, and people where it wants that; what they said is written together with the step's intent."""
@@ -251,6 +269,8 @@ class _Job:
             self._started = await write_intent(drive, self._facts, self._started, charge)
             self._facts = []
             begun = drive.clock.now()
+            if not self._started.repeatable:
+                drive.in_doubt.add(self._started.path)
             try:
                 done = await self._try()
             except InterlockError as error:
@@ -297,6 +317,8 @@ class _Job:
 
     async def _finished(self, done: Done, begun: float) -> Done:
         started, drive = self._started, self._drive
+        if not started.repeatable:
+            drive.in_doubt.discard(started.path)
         drive.spent(done.usage, done.cost_micros)
         try:
             # What cannot be written must fail this step, not a later one; and the flow goes on with what a
@@ -348,8 +370,10 @@ class _Job:
         drive, started = self._drive, self._started
         cleaned(error, drive.veil)
         policy = drive.retry if self._attempts is None else replace(drive.retry, attempts=self._attempts)
-        if isinstance(error, AgentTimeoutError) and not started.repeatable:
-            policy = replace(policy, attempts=1)  # it was cut off in the middle and may have happened
+        if error.code not in UNKNOWN_OUTCOME:
+            drive.in_doubt.discard(started.path)
+        if drive.in_doubt_at(started.path):
+            policy = replace(policy, attempts=1)  # it, or what it did, was cut off in the middle and may have happened
         now = drive.clock.now()
         decision = after_failure(
             policy, error, started.attempt, now=now, random=drive.random(), deadline=drive.deadline

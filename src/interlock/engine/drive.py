@@ -79,6 +79,7 @@ class Drive:
         "deadline",
         "expires_after",
         "gate",
+        "in_doubt",
         "max_cost_micros",
         "observer",
         "pen",
@@ -119,6 +120,8 @@ class Drive:
         self._draining = False
         self._paused = run.paused
         self._paths: set[str] = set()
+        #: What must not be done twice and is under way here, or was cut off.
+        self.in_doubt: set[str] = set()
         self._task: asyncio.Task[Any] | None = None
         self._deadline_alarm: Alarm | None = None
         self._stop_alarm: Alarm | None = None
@@ -137,6 +140,10 @@ class Drive:
             )
         self._paths.add(path)
         return path
+
+    def in_doubt_at(self, path: str) -> bool:
+        """Whether a step, or one below it, may have happened and must not happen twice."""
+        return path in self.in_doubt or any(one.startswith(f"{path}/") for one in self.in_doubt)
 
     async def catch_up(self, path: str) -> None:
         """Read what this drive has written, and let a step and those below it be taken once more."""

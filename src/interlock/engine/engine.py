@@ -14,7 +14,7 @@ from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.dispatch import EmbeddedDispatch
 from interlock.engine.drive import Drive, Flow, Tools
 from interlock.engine.ear import Ear
-from interlock.engine.looks import driver_elsewhere, due, left_parked, parked_by
+from interlock.engine.looks import any_run, driver_elsewhere, due, left_behind, parked_by
 from interlock.engine.observer import Observer, Silence
 from interlock.engine.outcome import End
 from interlock.engine.settings import EngineSettings as EngineSettings
@@ -38,7 +38,7 @@ from interlock.records.run import Run
 from interlock.records.task import TaskStatus
 from interlock.records.veil import NO_VEIL, Veil
 from interlock.records.verdict import Gate
-from interlock.stores.journal import Claim, Journal, Query
+from interlock.stores.journal import Claim, Journal
 
 #: So many admitted runs are kept ready in memory while they queue; the others are read again when it is their turn.
 KEPT_READY = 2000
@@ -191,12 +191,12 @@ class Engine:
             return
         self._send(run_id, int(run.admitted.task.get("priority", 3)) if run.admitted else 3)
 
-    async def answer(self, run: Run, answer: str, *, by: str) -> None:
-        """Answer every open question about steps of a run that were cut off.
+    async def answer(self, run: Run, answer: Mapping[str, str], *, by: str) -> None:
+        """Answer open questions about steps of a run that were cut off.
 
         Args:
             run: The run.
-            answer: `repeat` or `skip`.
+            answer: `repeat` or `skip`, by the question's id.
             by: Who says so.
         """
         facts = in_doubt_answers(run, answer, by)
@@ -284,11 +284,14 @@ class Engine:
         """How many runs are being driven here."""
         return len(self._live)
 
-    async def recover(self) -> list[str]:
-        """Take up the runs whose driver died, was shut down, or is not there to hear their timer; and say which."""
+    async def recover(self, can_go_on: Callable[[str], Awaitable[bool]] = any_run) -> list[str]:
+        """Take up the runs whose driver died, was shut down, or is not there to hear their timer; and say which.
+
+        Args:
+            can_go_on: Whether this process has what a run needs; one that cannot go on here is left as it is.
+        """
         self._ear.listen()
-        rows = await self._journal.runs(Query(orphaned=True, limit=10_000))
-        rows += await left_parked(self._journal, self._clock.now())
+        rows = [row for row in await left_behind(self._journal, self._clock.now()) if await can_go_on(row.run_id)]
         for row in rows:
             self._send(row.run_id, row.priority)
         following = await self._submit_due()

@@ -31,6 +31,21 @@ async def due(journal: Journal, now: float, parked_by: str) -> tuple[list[RunRow
     return rows, later[0] if later else None
 
 
+async def any_run(run_id: str) -> bool:
+    """Let every run go on."""
+    return True
+
+
+async def left_behind(journal: Journal, now: float) -> list[RunRow]:
+    """Runs that ought to move and that nobody will bring back; see `left_parked` for those that wait.
+
+    Args:
+        journal: Where they are.
+        now: Seconds since 1970.
+    """
+    return [*await journal.runs(Query(orphaned=True, limit=10_000)), *await left_parked(journal, now)]
+
+
 async def left_parked(journal: Journal, now: float) -> list[RunRow]:
     """Runs that nobody will bring back: their timer's owner is gone, or the process was shut down under them.
 

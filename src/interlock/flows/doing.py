@@ -12,7 +12,7 @@ from interlock.agents.agent import Attempt, BenchAgent, Brief
 from interlock.engine.bench import RunBench
 from interlock.errors import AgentFailed, InterlockError, Refused, ToolFailed
 from interlock.flows.plan import StepDoer, Work
-from interlock.records.plan import Plan, Step, StepResult
+from interlock.records.plan import Fault, Plan, Step, StepResult
 from interlock.tools.result import MAX_RESULT, was_cut
 from interlock.tools.tool import TOOL_ACTS, Caller, Tool, repeatable_for
 
@@ -43,6 +43,10 @@ _KINDS = {
     "usage": "validation",
     "budget": "over_budget",
     "policy": "refused",
+    "guardrail": "refused",
+    "guardrail.cost_limit": "over_budget",
+    "guardrail.rate_limit": "rate_limit",
+    "guardrail.validation": "validation",
     "approval": "refused",
     "access": "refused",
     "step": "in_doubt",
@@ -57,14 +61,21 @@ def kind_of(code: str) -> str:
     return _KINDS[max(fitting, key=len)] if fitting else "error"
 
 
+def _here(step: Step, tool: Tool) -> None:
+    """Every tool is used here."""
+
+
 def step_doer(
-    agent_for: Callable[[Step], Awaitable[tuple[str, BenchAgent]]], tool_named: Callable[[str], Awaitable[Tool]]
+    agent_for: Callable[[Step], Awaitable[tuple[str, BenchAgent]]],
+    tool_named: Callable[[str], Awaitable[Tool]],
+    elsewhere: Callable[[Step, Tool], Callable[[Work], Awaitable[Any]] | None] = _here,
 ) -> StepDoer:
     """Someone who does any step of a plan.
 
     Args:
         agent_for: Finds the agent for a step that no tool does by itself, with the name it is judged by.
         tool_named: Finds a tool; raises a `UsageError` for one this process does not know.
+        elsewhere: Says who uses a step's tool, where that is done at a provider and not here; None for here.
     """
 
     async def do(work: Work) -> StepResult:
@@ -72,7 +83,8 @@ def step_doer(
         try:
             tool = await tool_named(step.tool) if step.tool is not None else None
             if tool is not None and (step.tool_input is not None or _wants_nothing(tool)):
-                output = await _call(tool, work)
+                at_provider = elsewhere(step, tool)
+                output = await (_call(tool, work) if at_provider is None else at_provider(work))
             else:
                 output = await _ask(*await agent_for(step), work)
         except InterlockError as error:
@@ -214,11 +226,13 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def references_in(plan: Plan) -> list[str]:
-    """References in a plan's tool inputs to steps their own step does not depend on: a sentence each."""
+def references_in(plan: Plan) -> list[Fault]:
+    """References in a plan's tool inputs to steps their own step does not depend on."""
     faults = []
-    for step in plan.steps:
-        for found in _REFERENCE.finditer(json.dumps(step.tool_input or {}, ensure_ascii=False)):
+    for number, step in enumerate(plan.steps):
+        for found in _REFERENCE.finditer(json.dumps(step.tool_input, ensure_ascii=False)) if step.tool_input else ():
             if found[1] not in step.dependencies:
-                faults.append(f"{step.id!r} uses {found[0]} but does not depend on {found[1]!r}.")
+                says = f"{step.id!r} uses {found[0]} but does not depend on {found[1]!r}."
+                do = f"Add {found[1]} to its dependencies."
+                faults.append(Fault(says, ("steps", number, "tool_input"), do))
     return faults

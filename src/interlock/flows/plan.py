@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from interlock.agents.agent import Attempt
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
 from interlock.engine.parking import Parked
-from interlock.errors import AgentFailed, InterlockError, from_code
+from interlock.errors import AgentFailed, InterlockError, OverBudget, from_code
 from interlock.records.plan import Plan, Step, StepResult, followers_of, plan_from_json
-from interlock.records.run import Run
+from interlock.records.run import Run, StepRun
 
 #: Where a run's task carries its plan, and how it is to be executed.
 PLAN, EXECUTION = "plan", "execution"
@@ -30,11 +30,13 @@ class Execution:
         max_concurrent: Steps at the same time, at most.
         timeout: Seconds for one try of one step; None for no limit.
         retry_attempts: Tries of a step, in all; 1 for no retry.
+        tools_from: Where its tools were found, as `--tools` takes it: whoever goes on with the run must know.
     """
 
     max_concurrent: int = 3
     timeout: float | None = 300.0
     retry_attempts: int = 1
+    tools_from: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,14 @@ def paths_of(run: Run, step_id: str) -> list[str]:
     while (path := step_path(step_id, len(found))) in run.steps:
         found.append(path)
     return found
+
+
+def stays_failed(run: Run, found: StepRun) -> bool:
+    """Whether a step that failed is not tried again: not in this round of the run, or never.
+
+    Of a step that a person said to skip nobody knows whether it happened: no resume may do it once more.
+    """
+    return found.round == run.rounds or (found.failure is not None and found.failure.code == "step.skipped")
 
 
 def plan_of(run: Run) -> Plan | None:
@@ -203,6 +213,8 @@ class _Course:
         path = self._path(step)
 
         async def act(attempt: Attempt) -> Any:
+            for failed in self._tried_before(step, path):
+                await self._bench.settle(failed)
             bench = self._bench.scope(f"{path}/{attempt.number}")
             work = Work(plan=self._plan, step=step, bench=bench, inputs=inputs, attempt=attempt.number)
             result = await self._do(work)
@@ -220,14 +232,18 @@ class _Course:
             attempts=step.metadata.get("retries", execution.retry_attempts - 1) + 1,
         )
 
+    def _tried_before(self, step: Step, path: str) -> list[str]:
+        """Where the step was written down when it failed in earlier rounds of the run."""
+        return [one for one in paths_of(self._run, step.id) if one != path] if self._run.rounds else []
+
     def _path(self, step: Step) -> str:
         """Where this step is written down: again where it failed in this round or is under way, anew where it failed
         before the run was resumed."""
         before = paths_of(self._run, step.id)
         if not before or self._run.steps[before[-1]].status != "failed":
             return before[-1] if before else step_path(step.id, 0)
-        failed_in = self._run.steps[before[-1]].round
-        return before[-1] if failed_in == self._run.rounds else step_path(step.id, len(before))
+        settled = stays_failed(self._run, self._run.steps[before[-1]])
+        return before[-1] if settled else step_path(step.id, len(before))
 
 
 def _spokesman(parked: list[Parked]) -> Parked:
@@ -245,11 +261,11 @@ def _failure(failures: Mapping[str, InterlockError]) -> AgentFailed | None:
         return None
     names = ", ".join(list(failures)[:5]) + (" ..." if len(failures) > 5 else "")
     number = "1 step" if len(failures) == 1 else f"{len(failures)} steps"
-    return AgentFailed(
-        f"{number} of the plan failed: {names}.",
-        "See why with `interlock run show ID`, then `interlock run resume ID`: what is done stays done.",
-        code="plan.steps_failed",
-    )
+    do = "See why with `interlock run show ID`, then `interlock run resume ID`: what is done stays done."
+    if all(isinstance(error, OverBudget) for error in failures.values()):
+        fork = f"`interlock run fork ID --from {next(iter(failures))} --set max_cost=USD`"
+        do = f"Raise the budget, then `interlock run resume ID`. What the plan itself may cost is raised by {fork}."
+    return AgentFailed(f"{number} of the plan failed: {names}.", do, code="plan.steps_failed")
 
 
 def _error_of(step: Step, result: StepResult) -> InterlockError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from interlock.flows.doing import kind_of
-from interlock.flows.plan import paths_of
+from interlock.flows.doubts import doubts_of
+from interlock.flows.plan import paths_of, stays_failed
 from interlock.records.fact import Failure
 from interlock.records.money import add_micros
 from interlock.records.plan import Plan, Step, StepResult, StepState, in_order
@@ -26,7 +28,8 @@ def results_of(run: Run, plan: Plan) -> list[StepResult]:
     """
     costs = _costs(run)
     known = {step.id: _result(run, step, costs) for step in plan.steps}
-    for step in in_order(plan.steps):
+    pending = any(result.status == "pending" for result in known.values())
+    for step in in_order(plan.steps) if pending else ():
         if known[step.id].status != "pending":
             continue
         stopped = next((need for need in step.dependencies if known[need].status in ("failed", "skipped")), None)
@@ -35,7 +38,23 @@ def results_of(run: Run, plan: Plan) -> list[StepResult]:
             known[step.id] = StepResult(step.id, "skipped", error=says, kind="skipped")
         elif run.status in _OVER:
             known[step.id] = _never_begun(run, step)
+    for doubt in doubts_of(run):
+        if doubt.step_id in known:
+            error = f"{known[doubt.step_id].error or 'step.in_doubt:'} {doubt.says()}"
+            known[doubt.step_id] = replace(known[doubt.step_id], error=error, kind="in_doubt")
     return [known[step.id] for step in plan.steps]
+
+
+def where_used(run: Run, step: Step) -> str:
+    """Where a step had the web searched or code run, as its run tells: `native at openai`, `local`, or nothing."""
+    paths = paths_of(run, step.id) if step.tool in ("web_search", "code_interpreter") else []
+    for attempt in range(run.steps[paths[-1]].attempts if paths else 0, 0, -1):
+        found = run.steps.get(f"{paths[-1]}/{attempt}/native/{step.tool}")
+        if found is not None and isinstance(found.input, dict):
+            return f"native at {found.input.get('provider')}"
+        if f"{paths[-1]}/{attempt}/tool" in run.steps:
+            return "local"
+    return ""
 
 
 def _never_begun(run: Run, step: Step) -> StepResult:
@@ -69,7 +88,7 @@ def _result(run: Run, step: Step, costs: Mapping[str, int | None]) -> StepResult
         completed_at=_time(ended) if ended else None,
         attempts=_attempts(run, paths),
         kind=_kind(failure),
-        cost_micros=_sum(costs.get(path, 0) for path in paths),
+        cost_micros=costs.get(paths[0], 0) if len(paths) == 1 else _sum(costs.get(path, 0) for path in paths),
     )
 
 
@@ -79,7 +98,7 @@ def _state(run: Run, found: StepRun, path: str) -> StepState:
             return "completed"
         case "failed":
             # A run that was resumed after its failure tries again what failed before.
-            return "failed" if found.round == run.rounds else "pending"
+            return "failed" if stays_failed(run, found) else "pending"
         case "retrying":
             return "waiting" if run.status not in _OVER else "cancelled"
     if run.status in _OVER:
@@ -90,7 +109,7 @@ def _state(run: Run, found: StepRun, path: str) -> StepState:
 
 
 def _attempts(run: Run, paths: list[str]) -> int:
-    return sum(max(1, run.steps[path].attempts) for path in paths)
+    return sum([max(1, run.steps[path].attempts) for path in paths])
 
 
 def _kind(failure: Failure | None) -> str:
@@ -101,7 +120,7 @@ def _costs(run: Run) -> dict[str, int | None]:
     """What each step of the plan cost, with all that was done for it, by its path."""
     costs: dict[str, int | None] = {}
     for path, step in run.steps.items():
-        own = "/".join(path.split("/", 2)[:2])
+        own = path if path.count("/") < 2 else "/".join(path.split("/", 2)[:2])
         costs[own] = add_micros(costs.get(own, 0), step.cost_micros)
     return costs
 

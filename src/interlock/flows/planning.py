@@ -249,7 +249,12 @@ def _told_back(found: Any, faults: Sequence[str]) -> str:
     return f"Your last plan cannot be carried out: {' '.join(faults)} Write the whole plan again. It was: {before}"
 
 
-def estimate(plan: Plan, price: Callable[[int, int], int | None], max_concurrent: int) -> dict[str, Any]:
+def estimate(
+    plan: Plan,
+    price: Callable[[int, int], int | None],
+    max_concurrent: int,
+    native: Mapping[str, int | None] | None = None,
+) -> dict[str, Any]:
     """What a plan may cost and how long it may take, before it runs: a rough figure, marked as one.
 
     A step for an agent is taken as 2 requests of 1,500 tokens and what it is told, with 500 tokens of answer each, and
@@ -260,6 +265,7 @@ def estimate(plan: Plan, price: Callable[[int, int], int | None], max_concurrent
         plan: The plan.
         price: Micro-dollars of a request with so many input and output tokens; None where it is unknown.
         max_concurrent: Steps at the same time, at most.
+        native: Steps whose tool a provider uses, each with what it bills for that once, in micro-dollars.
 
     Returns:
         `cost_micros` (None where a price is unknown), `seconds`, and `agent_steps`.
@@ -268,13 +274,14 @@ def estimate(plan: Plan, price: Callable[[int, int], int | None], max_concurrent
     ends: dict[str, float] = {}
     total, agents = 0.0, 0
     for step in in_order(plan.steps):
-        direct = step.tool is not None and step.tool_input is not None
+        fee = native.get(step.id, 0) if native else 0
+        direct = step.tool is not None and step.tool_input is not None and not (native and step.id in native)
         seconds = 1.0 if direct else 12.0
         total += seconds
         ends[step.id] = seconds + max((ends[need] for need in step.dependencies), default=0.0)
         if not direct:
             agents += 1
             one = price(1_500 + len(step.description) // 4 + 500 * len(step.dependencies), 500)
-            cost = None if cost is None or one is None else cost + 2 * one
+            cost = None if cost is None or one is None or fee is None else cost + 2 * one + fee
     longest = max(ends.values())
     return {"cost_micros": cost, "seconds": max(longest, total / max(1, max_concurrent)), "agent_steps": agents}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from interlock.errors import PriceUnknown
 from interlock.governance.budgets import Budget, max_cost_account
@@ -10,11 +10,15 @@ from interlock.governance.limits import RateLimits, TierOf, UnknownTier
 from interlock.records.charge import MAX_COST, Account, Charge
 from interlock.records.verdict import Act, Effect, Verdict
 
-#: The most that a request can cost, by provider, model, tokens sent and received; None where nobody knows.
-AtMost = Callable[[str, str, int, int], int | None]
+#: The most that a request can cost, by provider, model, tokens sent and received, and how often it may use each of the
+#: provider's own tools; None where nobody knows.
+AtMost = Callable[[str, str, int, int, Mapping[str, int]], int | None]
 
 #: Tokens that a vendor may add to what is sent: marks of turns, and its own words about tools.
 ADDED_BY_VENDOR = 1_000
+#: Tokens that one use of a provider's own tool is taken to bring back. No vendor bounds them: OpenAI counts 8,000 for a
+#: search of its small models, and for others what was read (https://developers.openai.com/api/docs/pricing).
+BROUGHT_BACK = 10_000
 
 
 class Till:
@@ -98,7 +102,9 @@ class Till:
     def _bound(self, act: Act, sent: int, received: int) -> int | None:
         if received <= 0:
             return None
-        return self._at_most(str(act.arguments.get("provider", "")), act.name, sent, received)
+        uses = _uses(act)
+        sent = _sent_with(sum(uses.values()), sent, received)
+        return self._at_most(str(act.arguments.get("provider", "")), act.name, sent, received, uses)
 
 
 def _tokens(act: Act) -> tuple[int, int]:
@@ -111,6 +117,19 @@ def _tokens(act: Act) -> tuple[int, int]:
     if not isinstance(sent, int) or not isinstance(received, int) or isinstance(received, bool):
         return 0, 0
     return sent + ADDED_BY_VENDOR, max(0, received)
+
+
+def _uses(act: Act) -> dict[str, int]:
+    """How often a request may use each of the provider's own tools, by name."""
+    given = act.arguments.get("native")
+    found = given if isinstance(given, Mapping) else {}
+    return {name: most for name, most in found.items() if isinstance(most, int) and most > 0}
+
+
+def _sent_with(uses: int, sent: int, received: int) -> int:
+    """The tokens that are sent in all where a provider uses tools of its own: after each use it shows the model again
+    what it was sent, what it has said, and all that was brought back."""
+    return sent * (uses + 1) + received * uses + BROUGHT_BACK * uses * (uses + 1) // 2
 
 
 def _once(accounts: Sequence[Account]) -> tuple[Account, ...]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+import shlex
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from interlock.errors import Conflict, InterlockError, NotFound, Refused, UsageError
+from interlock.flows.doubts import ANSWERS
 from interlock.governance.access import AccessRules
-from interlock.platform.approval import Approval, approval_of, approval_of_row
+from interlock.platform.approval import Approval, approval_in, approval_of, approval_of_row
 from interlock.platform.approval_links import Link, LinkSigner
 from interlock.platform.portal import in_private_loop
 from interlock.records.fact import QuestionAnswered
 from interlock.records.question import NOBODY, Question, is_late, same_person
 from interlock.records.run import Run, fold
-from interlock.stores.journal import Journal
+from interlock.stores.journal import Journal, QuestionRow
 
 #: What a person may be asked for.
 PERMISSION = "approval:answer"
@@ -73,14 +75,14 @@ class Approvals:
         return alike
 
     def pending(self, limit: int = 1000) -> list[Approval]:
-        """What waits for an answer, the oldest first."""
+        """What waits for an answer, the oldest first: acts to allow, and steps in doubt; see `Approval.about`."""
         return in_private_loop(lambda: self.waiting(limit))
 
     async def waiting(self, limit: int = 1000) -> list[Approval]:
         """The same as `pending`, for code with an event loop."""
         now = self._now()
         rows = await self._journal().questions(limit=limit)
-        return [approval_of_row(row, now) for row in rows if not is_late(row.expires_at, now)]
+        return [await self._read(row, now) for row in rows if not is_late(row.expires_at, now)]
 
     async def show(self, id: str) -> Approval:
         """One approval, answered or not.
@@ -93,7 +95,7 @@ class Approvals:
             UsageError: several begin so; the message lists them.
         """
         run, question = await self._find(id)
-        return approval_of(run.run_id, question, self._now())
+        return approval_in(run, question, self._now())
 
     async def approve(
         self,
@@ -124,9 +126,10 @@ class Approvals:
                 the person has seen is not what is asked now.
             Refused: `approval.self`: nobody allows their own request; `approval.not_yours`: someone else must answer;
                 `approval.expired`.
-            UsageError: `by` is empty, or the edit or scope is not possible here.
+            UsageError: `by` is empty, or the edit or scope is not possible here; `usage.in_doubt`: it is about a step
+                in doubt, which a yes would not answer.
         """
-        run, question = await self._find(id)
+        run, question = await self._find_asked(id)
         if edit is not None:
             _check_edit(run, question, edit)
         if scope not in ("once", "run") or (scope == "run" and ("run" not in question.grants or edit is not None)):
@@ -148,7 +151,7 @@ class Approvals:
         Raises:
             NotFound, Conflict, Refused, UsageError: as `approve`.
         """
-        run, question = await self._find(id)
+        run, question = await self._find_asked(id)
         fact = QuestionAnswered(
             question_id=question.question_id,
             answer="deny",
@@ -170,7 +173,7 @@ class Approvals:
             NotFound, Conflict, Refused: as `approve`, where this person could not answer.
             SettingsError: the key for links cannot be used.
         """
-        run, question = await self._find(id)
+        run, question = await self._find_asked(id)
         approver = _name(approver)
         self._check(run, question, approver, question.digest)
         until = self._now() + expires_in
@@ -194,6 +197,19 @@ class Approvals:
         raise UsageError(f"The answer is 'allow' or 'deny', not {answer!r:.40}.", code="usage.approval_answer")
 
     # Inside.
+
+    async def _read(self, row: QuestionRow, now: float) -> Approval:
+        if row.asked.about == "approval":
+            return approval_of_row(row, now)
+        run = fold(row.run_id, await self._journal().read(row.run_id))
+        return approval_in(run, run.questions[row.question_id], now)
+
+    async def _find_asked(self, given: str) -> tuple[Run, Question]:
+        """Something that is to be allowed. "Yes" would not say of a step in doubt whether it is to be done again."""
+        run, question = await self._find(given)
+        if question.about == "in_doubt":
+            raise not_for_approval(approval_in(run, question, self._now()))
+        return run, question
 
     async def _find(self, given: str) -> tuple[Run, Question]:
         journal = self._journal()
@@ -268,6 +284,21 @@ class Approvals:
                 "Ask someone who may answer.",
                 code="approval.not_yours",
             )
+
+
+def not_for_approval(
+    asked: Approval, command: Callable[..., str] = lambda *words: shlex.join(["interlock", *words])
+) -> UsageError:
+    """Why a step in doubt is neither allowed nor denied, with the two answers there are.
+
+    Args:
+        asked: What is asked.
+        command: Makes a command line of its words.
+    """
+    says = f"{asked.id} asks what became of {asked.step} in {asked.run_id}; that can be neither allowed nor denied."
+    again, skip = (command(*asked.answer_words(word)) for word in ANSWERS)
+    do = f"Look whether it happened. Do it again: `{again}`. Take it for failed: `{skip}`."
+    return UsageError(says, do, code="usage.in_doubt")
 
 
 def _answered_by(question: Question, by: str) -> InterlockError:

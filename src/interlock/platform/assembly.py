@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,10 +25,13 @@ from interlock.platform.crews import doer_for, lend_again, planner_for
 from interlock.platform.lookup import STORE
 from interlock.platform.registry import Registry, price_table
 from interlock.platform.safeguards import together, voices
+from interlock.platform.scratch import Scratch
 from interlock.platform.settings import Settings
 from interlock.platform.spending import money_voices
 from interlock.platform.staff import Staff
 from interlock.platform.telemetry import Telemetry
+from interlock.records.run import Run
+from interlock.records.task import TaskStatus
 from interlock.records.veil import NO_VEIL, Veil
 from interlock.stores.journal import Query
 from interlock.stores.sqlite import SqliteJournal
@@ -49,7 +52,7 @@ def open_journal(
     if audit is None:
         return SqliteJournal(settings.home / STORE, now=now, veil=veil)
     journal = SqliteJournal(settings.home / STORE, now=now, veil=veil, auditor=audit.maker)
-    audit.attach(journal)
+    audit.attach(journal, daily=Scratch(settings).sweep)
     return journal
 
 
@@ -127,6 +130,20 @@ class House:
         """A provider by name; see `Staff.provider`."""
         return self.staff.provider(name)
 
+    def equip(self, run: Run, tools: Sequence[Any] | None = None) -> None:
+        """Before a run goes on here: have it find its agents and its tools.
+
+        Args:
+            run: The run.
+            tools: What a plan's steps are lent now.
+
+        Raises:
+            UsageError: this process does not know them all; the message names what is missing.
+        """
+        for name in run.routed.candidates if run.routed and run.status is not TaskStatus.COMPLETED else ():
+            self.agent(name)
+        lend_again(self._registry, self._settings, run, tools)
+
     async def carry_on(self, run_id: str, by: str) -> None:
         """Have a run that a person answered go on here, if nobody else will.
 
@@ -142,9 +159,7 @@ class House:
             return
         run = await self.engine.load(run_id)
         try:
-            for name in run.routed.candidates if run.routed else ():
-                self.agent(name)
-            lend_again(self._registry, self._settings, run)
+            self.equip(run)
             await self.engine.resume(run_id, by=by)
         except (UsageError, Conflict):
             return

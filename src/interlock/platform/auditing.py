@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from interlock.governance.audit.verify import Verification
 from interlock.governance.audit.verify import verify as verify_log
 from interlock.governance.gate import Judge
 from interlock.platform.lookup import STORE
+from interlock.platform.scratch import Change
 from interlock.platform.settings import Settings
 from interlock.records.veil import NO_VEIL, Veil
 from interlock.records.verdict import Act, ActKind, Effect, Verdict
@@ -157,7 +159,7 @@ class AuditTrail:
         self._followers: list[Follower] = []
         self._sinks: list[Sink] = []
         self._home: Home | None = None
-        self._pruned: float | None = None
+        self._daily: Callable[[Change, float], None] | None = None
         self._enable(described.destination, described.max_lag)
 
     # What a program says.
@@ -204,12 +206,18 @@ class AuditTrail:
 
     # What the platform does with it.
 
-    def attach(self, journal: SqliteJournal) -> None:
-        """Follow the log of a journal that was opened with `maker`, until it is closed."""
+    def attach(self, journal: SqliteJournal, daily: Callable[[Change, float], None] | None = None) -> None:
+        """Follow the log of a journal that was opened with `maker`, until it is closed.
+
+        Args:
+            journal: The journal.
+            daily: Called once a day, when old entries are let go of, for whatever else has had its time.
+        """
 
         def change(what: Callable[[sqlite3.Connection], None]) -> None:
             asyncio.run(journal.change(what))
 
+        self._daily = daily
         self._home = Home(store=self.book.store, folder=self.book.folder, keys=self.book.keys, change=change)
         notary = Notary(self._home, limit=self._max_lag, now=self._passing, after=self._prune)
         self._followers = [notary]
@@ -233,11 +241,11 @@ class AuditTrail:
     def close(self) -> None:
         """Sign and send what is left, for a bounded time. What is not sent stays in the store for the next process."""
         followers, self._followers = self._followers, []
-        self._home = None
         deadline = time.monotonic() + LAST_SECONDS
         for follower in reversed(followers):  # the notary last: what it signs covers all
             if not follower.close(max(0.1, deadline - time.monotonic())):
                 _log.warning("audit.unfinished follower=%s error=%s", follower.name, follower.trouble or "too slow")
+        self._home = None
 
     def _enable(self, destination: str, max_lag: float, options: Mapping[str, Any] | None = None) -> None:
         self._max_lag = max_lag
@@ -259,12 +267,22 @@ class AuditTrail:
         for follower in self._followers:
             follower.wake()
 
+    def _is_due(self) -> bool:
+        """Whether no process of this home has let go of anything for a day; then this one does."""
+        mark, now = self.book.folder / "pruned", self._now()
+        if 0.0 <= now - _changed(mark) < _A_DAY:
+            return False
+        mark.touch(mode=0o600)
+        os.utime(mark, (now, now))
+        return True
+
     def _prune(self) -> None:
         """Let go of what is old, once a day; called in the notary's thread."""
         home = self._home
-        if home is None or (self._pruned is not None and self._now() - self._pruned < _A_DAY):
+        if home is None or not self._is_due():
             return
-        self._pruned = self._now()
+        if self._daily is not None:
+            self._daily(home.change, self._now())
         decided = self.book.old(self._now() - self._retention, self._sinks)
         anchor = decided.anchor
         if anchor is not None:
@@ -272,6 +290,13 @@ class AuditTrail:
         remove(decided.segments)
         if decided.entries or decided.segments:
             _log.info("audit.pruned entries=%d segments=%d", decided.entries, len(decided.segments))
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def sink_folder(settings: Settings) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from interlock.errors import UsageError
 from interlock.platform.registry import Registry, protected_paths
 from interlock.platform.sandboxing import sandbox_for
+from interlock.platform.scratch import SCRATCH
 from interlock.platform.settings import Settings
 from interlock.platform.settings.keys import find_key
 from interlock.tools.python import PythonTool
@@ -17,8 +18,6 @@ from interlock.tools.tool import Tool
 from interlock.tools.web import SearXNG, WebSearch, web_search_tool
 
 BUILT_IN_TOOLS = ("web_search", "code_interpreter", "file_search")
-#: The folder of the code interpreter's files, in the home folder.
-SCRATCH = "scratch"
 
 
 def built_in_tool(name: str, settings: Settings, registry: Registry) -> Tool:
@@ -40,6 +39,14 @@ def built_in_tool(name: str, settings: Settings, registry: Registry) -> Tool:
         case "file_search":
             return file_search_tool(settings.workspace, protected_paths(settings))
     raise UsageError(f"There is no built-in tool {name!r}.", code="usage.tool")
+
+
+def native_uses(settings: Settings) -> dict[str, int]:
+    """How often a model may use each tool at its provider in one request, by name."""
+    return {
+        "web_search": settings.web_search.native_uses,
+        "code_interpreter": settings.code_interpreter.native_uses,
+    }
 
 
 def web_search_for(settings: Settings, registry: Registry) -> WebSearch | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from interlock.agents.agent import BenchAgent
-from interlock.errors import AuthenticationError, UsageError
+from interlock.errors import AuthenticationError, ToolFailed, UsageError
 from interlock.flows.doing import step_doer
-from interlock.flows.plan import StepDoer, paths_of, plan_of
+from interlock.flows.doubts import options_for, tools_of
+from interlock.flows.native import do_natively
+from interlock.flows.plan import StepDoer, Work, paths_of, plan_of
 from interlock.flows.planning import WANTED
 from interlock.platform.built_in import BUILT_IN_TOOLS
 from interlock.platform.executor import Executor, doer_through
@@ -17,9 +21,11 @@ from interlock.platform.registry import Registry
 from interlock.platform.settings import Settings
 from interlock.platform.staff import Staff
 from interlock.platform.toolbox import Toolbox, read_tools
-from interlock.records.plan import Step
+from interlock.platform.where import Where
+from interlock.records.plan import Fault, Step, meant
 from interlock.records.run import Run
 from interlock.records.task import TaskStatus
+from interlock.tools.mcp import McpTool
 from interlock.tools.tool import Tool
 
 
@@ -55,18 +61,36 @@ def check_steps(registry: Registry, steps: Iterable[Step], box: Toolbox) -> None
         UsageError: code `usage.unknown_tool`: some of the steps name a tool that is not known here.
     """
     named = {step.tool for step in steps if step.tool is not None}
-    missing = sorted(name for name in named if name not in registry.tools and not box.may_have(name))
+    missing = sorted(name for name in named if not _has_tool(registry, box, name))
     if missing:
-        raise UsageError(
-            f"The plan names tools that this process does not know: {', '.join(missing)}.",
-            (
-                f"Name them in the plan's `tools`, or pass tools={missing}."
-                if set(missing) <= set(BUILT_IN_TOOLS)
-                else "Pass them as tools=[...] (on the command line --tools), or register them with "
-                "platform.register_tool."
-            ),
-            code="usage.unknown_tool",
-        )
+        says = f"The plan names tools that this process does not know: {', '.join(missing)}."
+        raise UsageError(says, _how_to_lend(missing), code="usage.unknown_tool")
+
+
+def unknown_in(registry: Registry, settings: Settings, steps: Sequence[Step], box: Toolbox) -> Iterator[Fault]:
+    """The tools and agents that steps name and nobody here knows, each with its place in the plan."""
+    agents = {*settings.agents, *registry.agents, *registry.providers}
+    for number, step in enumerate(steps):
+        if step.tool is not None and not _has_tool(registry, box, step.tool):
+            known = (*BUILT_IN_TOOLS, *registry.tools, *box.tools)
+            near = "" if step.tool in known else meant(step.tool, known)
+            says = f"{step.id!r} names the tool {step.tool!r:.60}, which is not among the tools given here{near}."
+            yield Fault(says, ("steps", number, "tool"), _how_to_lend([step.tool]), "usage.unknown_tool")
+        agent = step.metadata.get("agent")
+        if agent is not None and agent not in agents:
+            says = f"{step.id!r} is for the agent {agent!r:.60}, which there is not{meant(agent, agents)}."
+            do = f"There are: {', '.join(sorted(agents))}."
+            yield Fault(says, ("steps", number, "metadata", "agent"), do, "usage.unknown_agent")
+
+
+def _has_tool(registry: Registry, box: Toolbox, name: str) -> bool:
+    return name in registry.tools or box.may_have(name)
+
+
+def _how_to_lend(missing: Sequence[str]) -> str:
+    if set(missing) <= set(BUILT_IN_TOOLS):
+        return f"Name them in the plan's `tools`, or pass tools={list(missing)}."
+    return "Pass them as tools=[...] (on the command line --tools), or register them with platform.register_tool."
 
 
 def lend_again(registry: Registry, settings: Settings, run: Run, tools: Sequence[Any] | None = None) -> None:
@@ -92,7 +116,14 @@ def lend_again(registry: Registry, settings: Settings, run: Run, tools: Sequence
         box = read_tools([*(name for name in named if name not in (tools or ())), *(tools or ())], settings, registry)
     else:
         box = course.box
-    lend(registry, run.run_id, left, executor, box)
+    try:
+        lend(registry, run.run_id, left, executor, box)
+    except UsageError as error:
+        options = options_for(tools_of(run))
+        if options:
+            again = shlex.join(["interlock", "run", "resume", run.run_id, *options])
+            error.do = f"It was begun with {shlex.join(options)}: `{again}`. {error.do}"
+        raise
 
 
 def _is_done(run: Run, step: Step) -> bool:
@@ -103,7 +134,7 @@ def _is_done(run: Run, step: Step) -> bool:
 def doer_for(registry: Registry, staff: Staff, run: Run) -> StepDoer:
     """Someone who does the steps of a run, with what this process was lent for it."""
     course = registry.course_of(run.run_id) or Course()
-    agents: dict[str, BenchAgent] = {}
+    agents: dict[tuple[str, str], BenchAgent] = {}
 
     async def tool_named(name: str) -> Tool:
         found = course.box.tools.get(name) or registry.tools.get(name)
@@ -120,19 +151,49 @@ def doer_for(registry: Registry, staff: Staff, run: Run) -> StepDoer:
 
     async def agent_for(step: Step) -> tuple[str, BenchAgent]:
         name = step.metadata.get("agent") or (run.routed.candidates[0] if run.routed else "")
-        if name not in agents:
+        at = _where(staff, course.box, step, [name])
+        native = (step.tool or "") if at is not None and at.place == "native" else ""
+        if (name, native) not in agents:
             if not staff.can_work(name):
                 raise AuthenticationError(f"{name} is not ready: there is no API key.")
-            agents[name] = staff.agent_with(name, await staff.tools_lent(run.run_id, course.box))
-        return name, agents[name]
+            lent = await staff.tools_lent(run.run_id, course.box)
+            agents[name, native] = staff.agent_with(name, lent, native)
+        return name, agents[name, native]
 
-    return doer_through(course.executor, step_doer(agent_for, tool_named))
+    crew = run.routed.candidates if run.routed else ()
+    elsewhere = partial(_elsewhere, staff, course.box, crew)
+    return doer_through(course.executor, step_doer(agent_for, tool_named, elsewhere))
+
+
+def _where(staff: Staff, box: Toolbox, step: Step, crew: Sequence[str]) -> Where | None:
+    """Where a step has its tool used; None for a tool of the program's own, also one that is called like a built-in."""
+    return staff.where(step, crew) if step.tool in box.built_in else None
+
+
+def _elsewhere(
+    staff: Staff, box: Toolbox, crew: Sequence[str], step: Step, tool: Tool
+) -> Callable[[Work], Awaitable[Any]] | None:
+    """Who uses a step's tool at a provider; None where it is used here.
+
+    Raises:
+        ToolFailed: code `tool.not_configured`: it can be used nowhere.
+    """
+    at = _where(staff, box, step, crew)
+    if at is None or at.place == "local":
+        return None
+    if at.place == "nowhere":
+        raise ToolFailed(at.why, code="tool.not_configured")
+    return partial(do_natively, staff.native(at.agent, tool))
 
 
 def _by_own_name(name: str, tools: Iterable[Tool]) -> Tool | None:
-    """The tool of an MCP server that is called so there, if it is the only one."""
-    found = [tool for tool in tools if tool.spec.name.endswith(f"__{name}")]
+    """The tool of an MCP server that is called so there, with or without the server's label, if it is the only one."""
+    found = [tool for tool in tools if tool.spec.name.endswith(f"__{name}") or _with_label(tool) == name]
     return found[0] if len(found) == 1 else None
+
+
+def _with_label(tool: Tool) -> str:
+    return f"{tool.server.label}__{tool.spec.name}" if isinstance(tool, McpTool) else ""
 
 
 def planner_for(staff: Staff, run: Run) -> BenchAgent:

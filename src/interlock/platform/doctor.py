@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from interlock.errors import InterlockError
 from interlock.platform.lookup import open_stored
 from interlock.platform.policing import PRODUCTION, lacks_guardrails, load_policy, policy_path
+from interlock.platform.scratch import Scratch, size_of
 from interlock.platform.settings import Settings
 from interlock.stores.journal import Query
 from interlock.stores.sqlite import SqliteJournal
@@ -99,7 +100,7 @@ def _no_store_yet(home: Path) -> Check:
 
 def check_machine(settings: Settings) -> list[Check]:
     """All that can be looked at without the store and without the network."""
-    checks = [*check_packages(settings), check_sandbox(settings), *check_policy(settings)]
+    checks = [*check_packages(settings), check_sandbox(settings), *check_scratch(settings), *check_policy(settings)]
     return [*checks, *check_vault(settings), *check_keys(settings)]
 
 
@@ -145,6 +146,19 @@ def check_sandbox(settings: Settings) -> Check:
         says = f"Commands run in the sandbox `seccomp`, which leaves them the files of this user{lacks}."
         return Check(name="sandbox", state="warning", says=says, do=do)
     return Check(name="sandbox", state="ok", says=f"Commands run in the sandbox `{level}`{lacks}.")
+
+
+def check_scratch(settings: Settings) -> list[Check]:
+    """What the scratch folders of runs take, and how much of it may go; nothing where there are none."""
+    scratch = Scratch(settings)
+    sizes = {folder: size_of(folder) for folder in scratch.folders()}
+    if not sizes:
+        return []
+    old = [one.folder for one in scratch.old(time.time())]
+    number = "1 run keeps" if len(sizes) == 1 else f"{len(sizes):,} runs keep"
+    taken, free = (sum(sizes[one] for one in which) / 1e6 for which in (sizes, old))
+    says = f"{number} files of code, {taken:,.1f} MB; {free:,.1f} MB may go."
+    return [Check(name="scratch", state="ok", says=says, do="Remove them: `interlock run prune`." if old else "")]
 
 
 def check_vault(settings: Settings) -> list[Check]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from interlock.platform.parts import InDoubt
 from interlock.platform.platform import Platform
 from interlock.platform.result import TaskResult
 from interlock.records.plan import Plan, StepResult
@@ -112,6 +113,9 @@ def execute(
     resume: bool = False,
     max_concurrent: int = 3,
     tools: Sequence[Any] | None = None,
+    *,
+    in_doubt: InDoubt = None,
+    max_cost: float | None = None,
 ) -> list[StepResult]:
     """Carry a plan out on the default platform, each step once. Also works inside a running event loop.
 
@@ -121,6 +125,8 @@ def execute(
         resume: Go on with that run: what is done stays done, what failed is tried again.
         max_concurrent: Steps at the same time, at most.
         tools: What the steps' `tool` names refer to, beside the plan's own.
+        in_doubt: What becomes of steps that were cut off and may have happened, as in `{"step_3": "repeat"}`.
+        max_cost: The most all of it may cost, in USD.
 
     Returns:
         One result for every step; a failed step is returned, not raised.
@@ -128,4 +134,6 @@ def execute(
     Raises:
         UsageError, Conflict: as `Platform.execute`.
     """
-    return _default.platform().execute_sync(plan, run_id, resume, max_concurrent=max_concurrent, tools=tools)
+    return _default.platform().execute_sync(
+        plan, run_id, resume, max_concurrent=max_concurrent, tools=tools, in_doubt=in_doubt, max_cost=max_cost
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.errors import UsageError
 from interlock.flows.plan import StepDoer, Work
+from interlock.platform.parts import InDoubt
 from interlock.records.plan import Plan, Step, StepResult
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Executor:
         resume: bool = False,
         tools: Sequence[Any] | None = None,
         user: str | None = None,
+        *,
+        in_doubt: InDoubt = None,
     ) -> list[StepResult]:
         """Carry a plan out and return one result for every step. Also works inside a running event loop.
 
@@ -65,6 +68,7 @@ class Executor:
             resume: Go on with that run: what is done stays done, what failed is tried again.
             tools: What the steps' `tool` names refer to, beside the plan's own.
             user: Who asks.
+            in_doubt: What becomes of steps that were cut off and may have happened, as in `{"step_3": "repeat"}`.
 
         Raises:
             UsageError: the plan names a tool that is not there, or cannot be carried out.
@@ -73,7 +77,7 @@ class Executor:
         from interlock.platform.doors import default_platform
 
         platform = self._platform or default_platform()
-        return platform.execute_sync(plan, run_id, resume, tools=tools, user=user, executor=self)
+        return platform.execute_sync(plan, run_id, resume, tools=tools, user=user, executor=self, in_doubt=in_doubt)
 
     async def execute_step(self, step: Step, context: Mapping[str, Any]) -> StepResult:
         """Do one step. Every try of every step passes here; steps that were finished before a crash do not.

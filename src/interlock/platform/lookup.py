@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from interlock.errors import NotFound, UsageError
 from interlock.platform.ids import check_id
 from interlock.platform.settings import Settings
+from interlock.records.plan import meant
 from interlock.records.run import Run, fold
 from interlock.stores.journal import Journal, Query, RunRow
 from interlock.stores.sqlite import SqliteJournal
 
 STORE = "interlock.db"
+#: Among so many of the newest runs it is looked which one was meant.
+NEWEST = 1_000
 
 
 def open_stored(settings: Settings) -> SqliteJournal | None:
@@ -41,6 +46,11 @@ async def find_run(journal: Journal | None, run_id: str) -> str:
         listed = ", ".join(row.run_id for row in rows[:5])
         raise UsageError(f"{run_id} is the beginning of several runs: {listed}.", code="usage.ambiguous_id")
     return rows[0].run_id
+
+
+def begun_anew(run_id: str, known: Iterable[RunRow]) -> str:
+    """Say that a run which was to go on is not there and is begun, and which of the known ones was probably meant."""
+    return f"No run {run_id} was found{meant(run_id, [row.run_id for row in known])}; it was begun anew."
 
 
 async def load_run(journal: Journal, run_id: str) -> Run:

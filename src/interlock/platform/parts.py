@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from interlock.engine.clock import Clock
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interlock.platform.handle import Handle
     from interlock.platform.registry import Registry
     from interlock.platform.result import TaskResult
+    from interlock.platform.routing import Route
     from interlock.platform.settings import Settings
     from interlock.platform.telemetry import Telemetry
     from interlock.platform.toolbox import Toolbox
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from interlock.stores.sqlite import SqliteJournal
 
 T = TypeVar("T")
+#: What becomes of steps in doubt: `repeat` or `skip`, for all of them or for each by its name.
+InDoubt: TypeAlias = str | Mapping[str, str] | None
 
 
 class Parts(ABC):
@@ -47,12 +50,12 @@ class Parts(ABC):
 
     @abstractmethod
     async def resume(
-        self, run_id: str, *, in_doubt: str | None = None, by: str = "", tools: Sequence[Any] | None = None
+        self, run_id: str, *, in_doubt: InDoubt = None, by: str = "", tools: Sequence[Any] | None = None
     ) -> TaskResult:
         """Go on with a run."""
 
     @abstractmethod
-    async def _go_on(self, run_id: str, in_doubt: str | None, by: str, tools: Sequence[Any] | None = None) -> Run:
+    async def _go_on(self, run_id: str, in_doubt: InDoubt, by: str, tools: Sequence[Any] | None = None) -> Run:
         """Have a run go on, and come back at once with how it stood."""
 
     @abstractmethod
@@ -78,6 +81,10 @@ class Parts(ABC):
     @abstractmethod
     def _available(self, name: str) -> bool:
         """Whether an agent is there, with the key it needs."""
+
+    @abstractmethod
+    def _route(self, task: Task, *, pure: bool) -> Route:
+        """Who gets a task."""
 
     @abstractmethod
     def _admission(self, task: Task, run_id: str | None, user: str | None, flow: FlowName | None = None) -> Admission:

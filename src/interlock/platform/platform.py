@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 from interlock.engine.clock import Clock, SystemClock
 from interlock.engine.drive import End
 from interlock.errors import Conflict, UsageError
+from interlock.flows.doubts import answers_to
 from interlock.platform.admission import Admission, FlowName, admit, same_work
 from interlock.platform.assembly import House, open_journal
-from interlock.platform.crews import lend_again
 from interlock.platform.events import Event, events_until
 from interlock.platform.forks import Opener
 from interlock.platform.handle import Handle
+from interlock.platform.parts import InDoubt
 from interlock.platform.planning import Planning
 from interlock.platform.portal import Portal, in_private_loop
+from interlock.platform.recovery import Recovered, recover
 from interlock.platform.redacting import redactor_for
 from interlock.platform.registry import first_registry
 from interlock.platform.result import TaskResult, result_of
@@ -31,8 +33,9 @@ from interlock.platform.telemetry import Telemetry
 from interlock.platform.time_travel import TimeTravel
 from interlock.platform.views import Views
 from interlock.platform.workshop import Workshop
+from interlock.records.plan import Plan
 from interlock.records.run import Run
-from interlock.records.task import Task, TaskStatus
+from interlock.records.task import Task
 from interlock.stores.sqlite import SqliteJournal
 
 T = TypeVar("T")
@@ -134,26 +137,44 @@ class Platform(Workshop, Planning, Views, TimeTravel):
         return await self._submit(self._admission(_as_task(task), run_id, user))
 
     async def stream(
-        self, task: Task | str, run_id: str | None = None, user: str | None = None
+        self, task: Task | Plan | str, run_id: str | None = None, user: str | None = None, **options: Any
     ) -> AsyncIterator[Event]:
-        """Run a task and yield what happens: facts, text as it arrives, and last an event with the result."""
-        admission = self._admission(_as_task(task), run_id, user)
+        """Run a task, or carry a plan out, and yield what happens: facts, text as it arrives, and last the result.
+
+        Args:
+            task: The task, its description, or a plan.
+            run_id: Your own id for the run.
+            user: Who asks.
+            options: For a plan, what `submit_plan` takes: `tools`, `max_concurrent`, `executor`, `resume`, `max_cost`.
+        """
+        if isinstance(task, Plan):
+            of, work = self._planned(task, run_id, {"user": user, **options})
+        else:
+            of, work = self._asked(_as_task(task), run_id, user, **options)
         house = self._house()
 
         def listen(listener: Callable[[str, Any], None]) -> Callable[[], None]:
-            return house.engine.listen(admission.run_id, listener)
+            return house.engine.listen(of, listener)
 
-        async for event in events_until(admission.run_id, listen, lambda: self._run(admission), self._redactor):
+        async for event in events_until(of, listen, work, self._redactor):
             yield event
 
+    def _asked(
+        self, task: Task, run_id: str | None, user: str | None
+    ) -> tuple[str, Callable[[], Awaitable[TaskResult]]]:
+        """A task that is to be streamed: its run's id, and what runs it."""
+        admission = self._admission(task, run_id, user)
+        return admission.run_id, lambda: self._run(admission)
+
     async def resume(
-        self, run_id: str, *, in_doubt: str | None = None, by: str = "", tools: Sequence[Any] | None = None
+        self, run_id: str, *, in_doubt: InDoubt = None, by: str = "", tools: Sequence[Any] | None = None
     ) -> TaskResult:
         """Go on with a run from its last fact, in this or another process.
 
         Args:
             run_id: The run; a unique beginning of at least 6 characters is enough.
-            in_doubt: `repeat` or `skip` steps that were cut off and may have happened.
+            in_doubt: `repeat` or `skip`: what becomes of all steps that were cut off and may have happened; or of each,
+                as in `{"step_3": "repeat"}`.
             by: Who wants it.
             tools: What the steps of a plan find their tools in, where this process was not lent them before.
 
@@ -166,18 +187,19 @@ class Platform(Workshop, Planning, Views, TimeTravel):
         run = await self._go_on(run_id, in_doubt, by, tools)
         return result_of(run, await self._house().engine.wait(run.run_id))
 
-    async def _go_on(self, run_id: str, in_doubt: str | None, by: str, tools: Sequence[Any] | None = None) -> Run:
-        if in_doubt not in (None, "repeat", "skip"):
-            raise UsageError(f"in_doubt is 'repeat' or 'skip', not {in_doubt!r}.", code="usage.in_doubt")
+    async def _go_on(self, run_id: str, in_doubt: InDoubt, by: str, tools: Sequence[Any] | None = None) -> Run:
         self._check_guardrails()
         house = self._house()
         run_id = await self.find(run_id)
         run = await house.engine.load(run_id)
-        if in_doubt is not None:  # an answer counts, also where this process cannot go on with the run
-            await house.engine.answer(run, in_doubt, by=by or "someone")
-        for name in run.routed.candidates if run.routed and run.status is not TaskStatus.COMPLETED else ():
-            house.agent(name)
-        lend_again(self._registry, self._settings, run, tools)
+        answers = answers_to(run, in_doubt) if in_doubt is not None else {}
+        await house.engine.answer(run, answers, by=by or "someone")
+        try:
+            house.equip(run, tools)
+        except UsageError as error:
+            if answers:  # they count, also where this process cannot go on with the run
+                error.do = f"What you said is written down. {error.do}"
+            raise
         await house.engine.resume(run_id, by=by or "someone")
         return run
 
@@ -220,10 +242,14 @@ class Platform(Workshop, Planning, Views, TimeTravel):
 
     # Life.
 
-    async def recover(self) -> list[str]:
-        """Take up all runs whose process died, and say which."""
+    async def recover(self) -> Recovered:
+        """Take up all runs whose process died, and say which.
+
+        A run whose agents or tools this process does not know is left as it is, for one that does; a warning says
+        what is missing, and `left` of what is returned has it by the run's id.
+        """
         self._check_guardrails()
-        return await self._house().engine.recover()
+        return await recover(self._house())
 
     async def close(self, grace: float | None = None) -> None:
         """Take no more work, let running steps finish, write everything down, close. Every run can be resumed.

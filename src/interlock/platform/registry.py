@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interlock.agents.agent import BenchAgent
+from interlock.agents.fees import Fees
 from interlock.agents.prices import PriceTable, Rates
 from interlock.agents.provider import Provider
 from interlock.errors import UsageError
@@ -147,4 +148,5 @@ def price_table(settings: Settings) -> PriceTable:
         model: Rates(input=price.input, output=price.output, cached_input=price.cached_input)
         for model, price in settings.prices.items()
     }
-    return PriceTable(overrides)
+    fees = Fees(search=settings.web_search.native_price, session=settings.code_interpreter.native_price)
+    return PriceTable(overrides, fees)

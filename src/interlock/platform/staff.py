@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from interlock.agents.agent import BenchAgent
 from interlock.agents.model import ModelAgent
@@ -13,14 +13,17 @@ from interlock.agents.prices import PriceTable
 from interlock.agents.provider import Provider
 from interlock.agents.providers import make_provider
 from interlock.errors import UsageError
+from interlock.flows.native import Native
 from interlock.governance.commands import CommandPolicy
-from interlock.platform.built_in import BUILT_IN_TOOLS, built_in_tool
+from interlock.platform.built_in import BUILT_IN_TOOLS, built_in_tool, native_uses
 from interlock.platform.policing import PRODUCTION
 from interlock.platform.registry import BUILT_IN, Registry, protected_paths
 from interlock.platform.safeguards import provider_with_key
 from interlock.platform.sandboxing import sandbox_for
 from interlock.platform.settings import AgentSettings, Settings
 from interlock.platform.toolbox import Toolbox
+from interlock.platform.where import NATIVE, Where, where_for
+from interlock.records.plan import Step
 from interlock.records.veil import Veil
 from interlock.tools.files import files_tools
 from interlock.tools.mcp import McpToolbox
@@ -85,15 +88,39 @@ class Staff:
             self._providers[name] = make_provider(replace(described, max_connections=most))
         return self._providers[name]
 
-    def agent_with(self, name: str, tools: Mapping[str, Tool]) -> BenchAgent:
+    def agent_with(self, name: str, tools: Mapping[str, Tool], native: str = "") -> BenchAgent:
         """The same agent with more tools in its hands. One that is no model agent brings its own, and stays as it is.
+
+        Args:
+            name: The agent.
+            tools: The tools, by name.
+            native: A tool of its provider's own that it may use besides; empty for none.
 
         Raises:
             UsageError: see `agent`.
         """
-        if not tools or name in self._registry.agents:
+        if not (tools or native) or name in self._registry.agents:
             return self.agent(name)
-        return self._make(name, tools)
+        return self._make(name, tools, native)
+
+    def where(self, step: Step, crew: Sequence[str]) -> Where | None:
+        """Where a step has its tool used; None for a tool that is always used here. See `where_for`."""
+        return where_for(step, crew, self._settings, self._registry) if step.tool in NATIVE else None
+
+    def native(self, name: str, tool: Tool) -> Native:
+        """An agent that touches nothing here, and uses its provider's own tool in place of one of ours.
+
+        Args:
+            name: The agent.
+            tool: Ours, which knows the arguments.
+
+        Raises:
+            UsageError: see `agent`; or the provider has no such tool.
+        """
+        provider, model, described = self._described(name)
+        described = replace(described, tools=(), native_tools=cast(Any, (tool.spec.name,)), instructions="")
+        agent = self._model_agent(name, provider, model, described, [])
+        return Native(agent=agent, name=name, tool=tool, limit=self._settings.web_search.limit)
 
     def planner(self, name: str, model: str | None, temperature: float | None) -> BenchAgent:
         """An agent that makes plans and touches nothing: the named one without its tools.
@@ -159,8 +186,10 @@ class Staff:
         self._providers.clear()
         self._agents.clear()
 
-    def _make(self, name: str, more: Mapping[str, Tool] | None = None) -> BenchAgent:
+    def _make(self, name: str, more: Mapping[str, Tool] | None = None, native: str = "") -> BenchAgent:
         provider, model, described = self._described(name)
+        if native:
+            described = replace(described, native_tools=cast(Any, (*described.native_tools, native)))
         tools = {**self._tools_of(described.tools), **(more or {})}
         return self._model_agent(name, provider, model, described, list(tools.values()))
 
@@ -199,6 +228,7 @@ class Staff:
             tool_timeout=limits.tool_timeout,
             veil=self.veil,
             native_tools=described.native_tools,
+            native_uses=native_uses(self._settings),
         )
 
     def _tools_of(self, names: Sequence[str]) -> dict[str, Tool]:

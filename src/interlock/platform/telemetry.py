@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 LOGGER = "interlock"
+#: Stack traces of exceptions nobody expected, at level debug.
+DETAILS = "interlock.details"
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _SILENCE = Silence()
 _LONGEST = {"detail": 20_000}
@@ -66,7 +68,8 @@ class Telemetry:
     def __init__(self, log: LogSettings | None = None, redactor: Redactor | None = None) -> None:
         self._redactor = redactor or Redactor(key=token_bytes(32))
         self._logger = logging.getLogger(LOGGER)
-        self._events: Any = None
+        self._details = logging.getLogger(DETAILS)
+        self._events: dict[str, Any] = {}
         self._explained: InterlockError | None = None
         self._tracing: Tracing | None = None
         attach(self._logger, log or LogSettings())
@@ -83,21 +86,34 @@ class Telemetry:
         """Log a fact that is durable. Only ids, names, codes and numbers are told, never what was said or done."""
         level = _level(record.fact)
         if self._logger.isEnabledFor(level) and self.wants_facts():
-            self._write(level, record.fact.kind, {"run": record.run_id, **_fields(record.fact)})
+            self._write(level, record.fact.kind, {"run": record.run_id, **_fields(record.fact)}, self._logger)
 
     def trouble(self, run_id: str, path: str, error: InterlockError) -> None:
-        """Log the internal part of an error, for whoever looks for its cause."""
-        unexpected = isinstance(error, StoreFailed) or error.detail.startswith(MARK)
-        level = logging.ERROR if unexpected else DEBUG
+        """Log the internal part of an error, for whoever looks for its cause.
+
+        Of an exception nobody expected a sentence and its place in the code; the traceback goes to `interlock.details`.
+        """
         again, self._explained = error is self._explained, error  # a step's error may be the run's too
-        if not again and self._logger.isEnabledFor(level):
-            detail = without_keys(error.detail)
-            self._write(level, "error.explained", {"run": run_id, "step": path, "code": error.code, "detail": detail})
+        if again:
+            return
+        told = {"run": run_id, "step": path, "code": error.code}
+        detail = without_keys(error.detail)
+        if error.detail.startswith(MARK):
+            place, _, trace = detail.partition("\n")
+            self._log(logging.ERROR, "error.explained", {**told, "says": error.says, "detail": place})
+            if self._details.isEnabledFor(DEBUG):
+                self._write(DEBUG, "error.traced", {**told, "place": place, "detail": trace}, self._details)
+            return
+        level = logging.ERROR if isinstance(error, StoreFailed) else DEBUG
+        self._log(level, "error.explained", {**told, "detail": detail})
 
     def event(self, level: int, name: str, **fields: Any) -> None:
         """Log something that is no fact of a run; `name` is in the past tense, for example `server.started`."""
+        self._log(level, name, fields)
+
+    def _log(self, level: int, name: str, fields: Mapping[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
-            self._write(level, name, fields)
+            self._write(level, name, fields, self._logger)
 
     def span(self, name: str, kind: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
         """Trace a piece of work while it goes on; spans nest by themselves.
@@ -143,10 +159,11 @@ class Telemetry:
         if self._tracing is not None:
             self._tracing.close()
 
-    def _write(self, level: int, name: str, fields: Mapping[str, Any]) -> None:
-        if self._events is None:
-            self._events = _events(self._logger)
-        self._events.log(level, name, **{key: self._told(key, value) for key, value in fields.items()})
+    def _write(self, level: int, name: str, fields: Mapping[str, Any], logger: logging.Logger) -> None:
+        events = self._events.get(logger.name)
+        if events is None:
+            events = self._events[logger.name] = _events(logger)
+        events.log(level, name, **{key: self._told(key, value) for key, value in fields.items()})
 
     def _told(self, name: str, value: Any) -> Any:
         """A field as a line may carry it. Ids are ours, and nothing is found in them; their form is no phone number."""

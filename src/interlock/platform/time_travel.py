@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from interlock.platform.executor import Executor
 from interlock.platform.handle import Handle
 from interlock.platform.ids import new_run_id
 from interlock.platform.parts import Parts
+from interlock.platform.scratch import Scratch
 from interlock.platform.watching import replay_run
 from interlock.records.fact import Noted, RunRouted
 from interlock.records.run import Run
@@ -43,6 +45,7 @@ class TimeTravel(Parts):
         Of a plan's run, what is kept is every completed step that does not build on `from_step`; of another run,
         whatever was begun before that step and has ended. What is kept costs nothing again. Approvals are never
         kept: what needs one is asked again. The new run passes the door like any other; the parent stays as it is.
+        Files that code left in the parent's scratch folder are copied as they are now.
 
         Args:
             parent: The run; a unique beginning of at least 6 characters is enough.
@@ -64,6 +67,8 @@ class TimeTravel(Parts):
         fork = fork_of(run, from_step, changes or {})
         admission = self._admission_of(run, fork, run_id or new_run_id(), user)
         await self._give_back_forks()
+        if not await self._open().runs(Query(run_id=admission.run_id, limit=1)):
+            await asyncio.to_thread(Scratch(self._settings).copy, run.run_id, admission.run_id)
         if fork.plan is not None:
             self._lend_again(run, fork, admission.run_id, tools)
             self._forks.add(admission.run_id)

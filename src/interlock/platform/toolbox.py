@@ -28,12 +28,14 @@ class Toolbox:
     Attributes:
         given: What the user wrote.
         tools: The tools by name.
+        built_in: Which of them are those that come with Interlock, by name.
         servers: MCP servers by label; what tools they have is known once they have been asked.
         warnings: What the user should know about them.
     """
 
     given: list[Any] = field(default_factory=list)
     tools: dict[str, Tool] = field(default_factory=dict)
+    built_in: set[str] = field(default_factory=set)
     servers: dict[str, McpServer] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -82,6 +84,8 @@ def read_tools(given: Sequence[Any], settings: Settings, registry: Registry) -> 
         if name in box.tools and box.tools[name] is not tool:
             raise UsageError(f"Two tools are called {name!r}.", "Give one of them another name.", code="usage.tool")
         box.tools[name] = tool
+        if isinstance(one, str) and one not in registry.tools:
+            box.built_in.add(name)
     return box
 
 

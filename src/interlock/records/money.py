@@ -24,6 +24,8 @@ class Usage:
         cache_write_tokens: The part of `input_tokens` written to the provider's cache.
         reasoning_tokens: The part of `output_tokens` spent on reasoning.
         requests: How many requests were made.
+        searches: How often the provider searched the web on its side, which it bills besides tokens.
+        sessions: How many places to run code it opened on its side, which it bills too.
     """
 
     input_tokens: int = 0
@@ -32,6 +34,8 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     requests: int = 0
+    searches: int = 0
+    sessions: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -50,6 +54,8 @@ class Usage:
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             requests=self.requests + other.requests,
+            searches=self.searches + other.searches,
+            sessions=self.sessions + other.sessions,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Literal
 
 from interlock.errors import UsageError
@@ -13,9 +14,29 @@ from interlock.records.task import MAX_DESCRIPTION, MAX_ID, check_json, json_cop
 #: Steps a plan may have at most, whatever is asked for: execution is always bounded.
 MOST_STEPS = 5_000
 
+#: So many faults are told at once.
+MOST_FAULTS = 10
+
 StepState = Literal["pending", "running", "waiting", "awaiting_approval", "completed", "failed", "skipped", "cancelled"]
 #: States after which nothing more happens to a step in this run.
 SETTLED = frozenset({"completed", "failed", "skipped", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that keeps a plan from being carried out.
+
+    Args:
+        says: One sentence for people.
+        at: Where it stands in the plan's JSON: `("steps", 3, "dependencies", 0)`.
+        do: The next step for people, where it is not just to correct it.
+        code: The code of the error it becomes.
+    """
+
+    says: str
+    at: tuple[str | int, ...] = ()
+    do: str = ""
+    code: str = "usage.plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +69,15 @@ class Step:
             raise _wrong("description", f"a text of at most {MAX_DESCRIPTION:,} characters", self.description)
         if self.tool is not None and (not isinstance(self.tool, str) or not self.tool):
             raise _wrong("tool", "a tool's name", self.tool)
-        for name in ("tool_input", "metadata"):
-            value = getattr(self, name)
-            if value is None and name == "tool_input":
-                continue
-            if not isinstance(value, Mapping):
-                raise _wrong(name, "a mapping", value)
-            if value:
-                check_json(value, f"Step.{name}")
-            object.__setattr__(self, name, json_copy(value) if value else {})
-        _check_wishes(self.metadata)
+        if self.tool_input is not None:
+            object.__setattr__(self, "tool_input", _own_copy("tool_input", self.tool_input))
+        object.__setattr__(self, "metadata", _own_copy("metadata", self.metadata))
+        if self.metadata:
+            _check_wishes(self.metadata)
         needs = self.dependencies
         if isinstance(needs, str) or not isinstance(needs, Iterable) or any(not isinstance(one, str) for one in needs):
             raise _wrong("dependencies", "a list of step ids", needs)
-        object.__setattr__(self, "dependencies", list(dict.fromkeys(needs)))
+        object.__setattr__(self, "dependencies", list(dict.fromkeys(needs)) if needs else [])
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -72,7 +88,7 @@ class Step:
 
 
 _STEP_FIELDS = tuple(spec.name for spec in fields(Step))
-_KNOWN_TO_STEPS = frozenset(_STEP_FIELDS)
+PLAN_FIELDS = ("task_description", "steps", "metadata", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +117,13 @@ class Plan:
             raise UsageError("Plan.task_description must be a text.", code="usage.plan")
         if isinstance(self.steps, (str, Mapping)) or not isinstance(self.steps, Iterable):
             raise UsageError("Plan.steps must be a list of steps.", code="usage.plan")
-        steps = [one if isinstance(one, Step) else _step_of(one) for one in self.steps]
+        steps = [one if isinstance(one, Step) else step_from_json(one) for one in self.steps]
         faults = faults_of(steps)
         if faults:
-            raise UsageError(f"The plan cannot be carried out: {' '.join(faults[:10])}", code="usage.plan")
+            told = " ".join(fault.says for fault in faults)
+            raise UsageError(f"The plan cannot be carried out: {told}", code="usage.plan")
+        if not isinstance(self.metadata, Mapping):
+            raise UsageError("Plan.metadata must be a mapping.", code="usage.plan")
         check_json(self.metadata, "Plan.metadata")
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "metadata", json_copy(self.metadata))
@@ -187,45 +206,80 @@ def plan_from_json(found: Any, tools: Sequence[Any] = ()) -> Plan:
     Raises:
         UsageError: code `usage.plan`: it is no plan, or one that cannot be carried out.
     """
-    known = {"task_description", "steps", "metadata", "created_at"}
-    if not isinstance(found, Mapping) or "steps" not in found or (set(found) - known):
-        raise UsageError(
-            "That is not a plan.", f"A plan is an object with: {', '.join(sorted(known))}.", code="usage.plan"
-        )
+    if not isinstance(found, Mapping) or "steps" not in found:
+        raise UsageError("That is not a plan.", _has("plan", PLAN_FIELDS), code="usage.plan")
+    check_keys("plan", found, PLAN_FIELDS)
     values = dict(found)
     try:
         at = values.pop("created_at", None)
-        if isinstance(at, str):
-            at = datetime.fromisoformat(at)
-    except ValueError:
-        raise UsageError("Plan.created_at is no time.", code="usage.plan") from None
+        at = at if at is None or isinstance(at, datetime) else datetime.fromisoformat(at)
+    except (ValueError, TypeError):
+        says = "Plan.created_at is no time."
+        raise UsageError(says, "Write it like 2026-01-31T12:00:00Z, or leave it out.", code="usage.plan") from None
     if at is not None:
         values["created_at"] = at if at.tzinfo else at.replace(tzinfo=UTC)
     return Plan(values.pop("task_description", ""), values.pop("steps"), tools=tools, **values)
 
 
-def faults_of(steps: Sequence[Step], most: int = MOST_STEPS) -> list[str]:
-    """Everything that keeps these steps from being carried out, a sentence each; empty when nothing does.
+def step_from_json(found: Any) -> Step:
+    """Read a step from the JSON object that `Step.to_json` writes; only `id` is needed.
+
+    Raises:
+        UsageError: code `usage.plan` or `usage.step`: it is no step.
+    """
+    if not isinstance(found, Mapping) or "id" not in found:
+        raise UsageError(f"That is not a step: {found!r:.80}", _has("step with an id", _STEP_FIELDS), code="usage.plan")
+    check_keys("step", found, _STEP_FIELDS)
+    return Step(**found)
+
+
+def check_keys(what: str, found: Mapping[Any, Any], known: Sequence[str]) -> None:
+    """Make sure that an object has no keys that nobody reads.
+
+    Args:
+        what: What it is, for the message: `step`.
+        found: The object.
+        known: The keys that are read.
+
+    Raises:
+        UsageError: code `usage.plan`; the message names the known key that was probably meant.
+    """
+    for name in found:
+        if name not in known:
+            says = f"A {what} has no {name!r:.60}{meant(name, known)}."
+            raise UsageError(says, _has(what, known), code="usage.plan")
+
+
+def faults_of(steps: Sequence[Step], most: int = MOST_STEPS) -> list[Fault]:
+    """What keeps these steps from being carried out; empty when nothing does.
 
     Args:
         steps: The steps.
         most: How many there may be.
+
+    Returns:
+        At most `MOST_FAULTS`.
     """
     if not steps:
-        return ["It has no steps."]
+        return [Fault("It has no steps.", ("steps",), "Write at least one step.")]
     if len(steps) > most:
-        return [f"It has {len(steps):,} steps; at most {most:,} are allowed."]
-    faults = []
+        says = f"It has {len(steps):,} steps; at most {most:,} are allowed."
+        return [Fault(says, ("steps", most), "Make one step of what is alike, or several plans.")]
     ids: set[str] = set()
-    for one in steps:
+    twice = []
+    for number, one in enumerate(steps):
         if one.id in ids:
-            faults.append(f"Two steps are called {one.id!r}.")
+            says = f"Two steps are called {one.id!r}."
+            twice.append(Fault(says, ("steps", number, "id"), "Give one of them another id."))
         ids.add(one.id)
-    for one in steps:
-        unknown = [need for need in one.dependencies if need not in ids]
-        if unknown:
-            faults.append(f"{one.id!r} depends on {unknown[0]!r}, which is no step.")
-    return faults or _cycle_in(steps)
+    unknown = (
+        (one, need, ("steps", number, "dependencies", place))
+        for number, one in enumerate(steps)
+        for place, need in enumerate(one.dependencies)
+        if need not in ids
+    )
+    faults = [*twice, *(_depends_on_nothing(*one, ids) for one in islice(unknown, MOST_FAULTS))]
+    return faults[:MOST_FAULTS] or _cycle_in(steps)
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
@@ -259,7 +313,24 @@ def followers_of(steps: Sequence[Step]) -> dict[str, list[Step]]:
     return followers
 
 
-def _cycle_in(steps: Sequence[Step]) -> list[str]:
+def _depends_on_nothing(step: Step, need: str, at: tuple[str | int, ...], ids: Iterable[str]) -> Fault:
+    says = f"{step.id!r} depends on {need!r}, which is no step{meant(need, ids)}."
+    return Fault(says, at, "Name the id of another step, or take it away.")
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """Which of the known names was probably meant, as the end of a sentence; empty where none is like it."""
+    import difflib
+
+    near = difflib.get_close_matches(str(name)[:MAX_ID], sorted(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _has(what: str, known: Sequence[str]) -> str:
+    return f"A {what} has: {', '.join(sorted(known))}."
+
+
+def _cycle_in(steps: Sequence[Step]) -> list[Fault]:
     left = {one.id: one for one in steps}
     for one in in_order(steps):
         del left[one.id]
@@ -271,15 +342,19 @@ def _cycle_in(steps: Sequence[Step]) -> list[str]:
         seen.append(at)
         at = next(need for need in left[at].dependencies if need in left)
     circle = [*seen[seen.index(at) :], at]
-    return [f"Steps wait for each other in a circle: {' -> '.join(reversed(circle))}."]
+    number = next(number for number, one in enumerate(steps) if one.id == at)
+    says = f"Steps wait for each other in a circle: {' -> '.join(reversed(circle))}."
+    return [Fault(says, ("steps", number, "dependencies"), "Take one of these dependencies away.")]
 
 
-def _step_of(found: Any) -> Step:
-    if not isinstance(found, Mapping) or "id" not in found or not _KNOWN_TO_STEPS.issuperset(found):
-        raise UsageError(
-            f"That is not a step: {found!r:.80}", f"A step has: {', '.join(sorted(_STEP_FIELDS))}.", code="usage.plan"
-        )
-    return Step(**found)
+def _own_copy(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, "a mapping", value)
+    if not value:
+        return {}
+    check_json(value, f"Step.{name}")
+    copied: dict[str, Any] = json_copy(value)
+    return copied
 
 
 def _check_wishes(metadata: Mapping[str, Any]) -> None:
@@ -292,7 +367,7 @@ def _check_wishes(metadata: Mapping[str, Any]) -> None:
 
 
 def _is_name(text: str) -> bool:
-    return 0 < len(text) <= MAX_ID and text.isprintable() and not any(c in " /" for c in text)
+    return 0 < len(text) <= MAX_ID and text.isprintable() and " " not in text and "/" not in text
 
 
 def _wrong(name: str, want: str, got: object) -> UsageError:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,8 +17,6 @@ _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\u
 
 #: Pending until enough people answered; used once an act ran on it; void once something else is asked instead.
 QuestionState = Literal["pending", "allowed", "denied", "expired", "used", "void"]
-#: What may still come to something.
-OPEN: tuple[QuestionState, ...] = ("pending", "allowed")
 #: Who answers when nobody did.
 NOBODY = "interlock"
 TOO_LATE = "nobody answered in time"
@@ -119,6 +117,29 @@ def _spelled(name: str) -> str:
 def is_late(expires_at: float | None, at: float) -> bool:
     """Whether an answer at this time comes too late."""
     return expires_at is not None and at >= expires_at
+
+
+def withdraw(
+    questions: Mapping[str, Question],
+    path: str | None,
+    *,
+    also: str = "allowed",
+    but: str | None = None,
+    about: str = "approval",
+) -> None:
+    """Take back what was asked and nobody has answered.
+
+    Args:
+        questions: All questions of a run.
+        path: Only those about this step; None for all.
+        also: Another state in which they are taken back too.
+        but: Questions with this digest stay: they show just the same.
+        about: Only questions of this kind.
+    """
+    for question in questions.values():
+        here = path in (None, question.path) and question.about == about
+        if here and question.state in ("pending", also) and question.digest != but:
+            question.state = "void"
 
 
 def take_answer(

@@ -31,11 +31,12 @@ from interlock.records.fact import (
     StepStarted,
 )
 from interlock.records.money import NOTHING_USED, Usage, add_micros
-from interlock.records.question import OPEN, QuestionState, question_of, take_answer
 from interlock.records.question import Question as Question
+from interlock.records.question import question_of, take_answer, withdraw
 from interlock.records.task import TaskStatus
 
 S = TaskStatus
+_OF_STEPS = frozenset((StepStarted, StepFinished, StepFailed))
 
 #: The only legal moves. Everything not listed here is refused, on every journal.
 MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
@@ -50,7 +51,8 @@ MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
 }
 
 #: Codes of failures after which nobody knows whether the act happened.
-UNKNOWN_OUTCOME = frozenset({"agent.timeout", "agent.connection", "run.cancelled", "step.in_doubt", "step.skipped"})
+_UNKNOWN = "agent.timeout agent.connection tool.timeout run.cancelled step.in_doubt step.skipped"
+UNKNOWN_OUTCOME = frozenset(_UNKNOWN.split())
 
 #: What a run waits for (`RunWaiting.ref`) that was queued at the door because a limit had no room.
 QUEUED = "limit"
@@ -199,13 +201,19 @@ def fold_one(run: Run, record: Recorded) -> None:
             "Restore the store from a backup; `interlock doctor` checks it.",
             code="store.gap",
         )
-    before, run.status = run.status, status_after(run.status, record.fact)
+    fact = record.fact
+    if type(fact) in _OF_STEPS:  # most facts: they move nothing, and are a driver's
+        run.seq = record.seq
+        _apply_step(run, fact, record.at)  # type: ignore[arg-type]
+        run.updated_at = run.driven_until = record.at
+        return
+    before, run.status = run.status, status_after(run.status, fact)
     run.seq = record.seq
-    _apply(run, record.fact, record.at)
-    if isinstance(record.fact, ResumeAsked) and run.status is not before:
+    _apply(run, fact, record.at)
+    if isinstance(fact, ResumeAsked) and run.status is not before:
         _begin_again(run)
     run.updated_at = record.at
-    if not isinstance(record.fact, FROM_OUTSIDE):
+    if not isinstance(fact, FROM_OUTSIDE):
         run.driven_until = record.at
 
 
@@ -225,7 +233,7 @@ def _apply(run: Run, fact: Fact, at: float) -> None:
             run.gates.append(fact)
             run.queued = run.queued and not (fact.act == "task" and fact.effect == "allow")
             if fact.effect != "approval":  # whatever was asked about this step need not be asked any more
-                _withdraw(run, fact.path)
+                withdraw(run.questions, fact.path)
         case Noted():
             run.notes.append(fact)
         case _:
@@ -252,7 +260,9 @@ def _apply_course(run: Run, fact: RunAdmitted | RunRouted | RunStarted | RunWait
         case RunFinished():
             run.finished, run.finished_at, run.waiting = fact, at, None
             _stop_clock(run, at)
-            _withdraw(run, None)
+            withdraw(run.questions, None)
+            if fact.status != "failed":  # then it may go on, and what is in doubt still is
+                withdraw(run.questions, None, also="pending", about="in_doubt")
         case _:
             assert_never(fact)
 
@@ -292,9 +302,10 @@ def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: flo
     step.seconds += fact.seconds
     step.hold_micros = 0
     step.ended_at, step.round = at, run.rounds
-    step.usage, run.usage = step.usage + fact.usage, run.usage + fact.usage
-    step.cost_micros = add_micros(step.cost_micros, fact.cost_micros)
-    run.cost_micros = add_micros(run.cost_micros, fact.cost_micros)
+    if fact.cost_micros != 0 or fact.usage != NOTHING_USED:
+        step.usage, run.usage = step.usage + fact.usage, run.usage + fact.usage
+        step.cost_micros = add_micros(step.cost_micros, fact.cost_micros)
+        run.cost_micros = add_micros(run.cost_micros, fact.cost_micros)
     if isinstance(fact, StepFinished):
         step.status, step.output, step.failure = "finished", fact.output, None
     else:
@@ -329,7 +340,7 @@ def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered | ApprovalU
     match fact:
         case QuestionAsked():
             if fact.about == "approval":
-                _withdraw(run, fact.path, but=fact.digest)
+                withdraw(run.questions, fact.path, but=fact.digest)
             run.questions[fact.question_id] = question_of(fact, at)
         case QuestionAnswered():
             question = run.questions.get(fact.question_id)
@@ -341,17 +352,9 @@ def _apply_question(run: Run, fact: QuestionAsked | QuestionAnswered | ApprovalU
             used = run.questions.get(fact.question_id)
             if used is not None and used.state == "allowed":
                 used.state = "used"
-            _withdraw(run, fact.path, ("pending",))
+            withdraw(run.questions, fact.path, also="pending")
         case _:
             assert_never(fact)
-
-
-def _withdraw(run: Run, path: str | None, states: tuple[QuestionState, ...] = OPEN, *, but: str | None = None) -> None:
-    """Take back what was asked about a step (or anywhere), but for questions that show just the same."""
-    for question in run.questions.values() if run.questions else ():
-        here = path is None or question.path == path
-        if here and question.about == "approval" and question.state in states and question.digest != but:
-            question.state = "void"
 
 
 def _apply_wish(run: Run, fact: CancelAsked | PauseAsked | ResumeAsked) -> None:
@@ -374,13 +377,19 @@ def _begin_again(run: Run) -> None:
     """
     ended_by = run.steps.get(run.gave_up)
     if ended_by is not None and run.finished is not None and ended_by.failure == run.finished.failure:
-        if ended_by.repeatable or ended_by.failure is None or ended_by.failure.code not in UNKNOWN_OUTCOME:
-            del run.steps[run.gave_up]
-        else:
+        if in_doubt(ended_by):
             ended_by.status = "running"
+        else:
+            del run.steps[run.gave_up]
     run.rounds += 1
     run.finished, run.finished_at, run.cancel, run.let_in = None, None, None, False
     run.forgiven_seconds = run.active_seconds  # whoever tries again grants the task's whole timeout again
+
+
+def in_doubt(step: StepRun) -> bool:
+    """Whether nobody knows if a step happened that must not happen twice. Nobody may be at work on it."""
+    unknown = step.failure is None or step.failure.code in UNKNOWN_OUTCOME
+    return unknown and not step.repeatable and step.status != "finished"
 
 
 def worked_before(run: Run, at: float) -> float:

@@ -14,6 +14,9 @@ from interlock.errors import UsageError
 #: Longest description accepted, in characters. A longer text belongs in a file that the task names.
 MAX_DESCRIPTION = 400_000
 MAX_ID = 200
+#: JSON values may be nested so deep.
+_DEEPEST = 64
+_ATOMS = frozenset((str, int, bool, float, type(None)))
 
 
 class TaskType(StrEnum):
@@ -142,8 +145,10 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
     Raises:
         UsageError: it holds something JSON cannot carry; the message names the place.
     """
-    if depth > 64:
-        raise UsageError(f"{where} is nested deeper than 64 levels.", code="usage.json")
+    if _is_plain(value, depth):
+        return
+    if depth > _DEEPEST:
+        raise UsageError(f"{where} is nested deeper than {_DEEPEST} levels.", code="usage.json")
     match value:
         case None | bool() | int():
             return
@@ -154,8 +159,6 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
                 raise UsageError(f"{where} holds a number that JSON cannot carry ({value}).", code="usage.json")
         case Mapping() | list() | tuple():
             for key, below in _inside(value, where):
-                if below is None or type(below) in (bool, int) or (type(below) is str and below.isascii()):
-                    continue  # most of what there is: not even its place need be named
                 check_json(below, f"{where}[{key!r}]", depth + 1)
         case _:
             raise UsageError(
@@ -167,15 +170,32 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
 
 def json_copy(value: Any) -> Any:
     """A copy of a JSON value that shares nothing that could be changed: who judged it and who uses it see the same."""
-    if value is None or type(value) in (str, int, bool, float):
+    kind = type(value)
+    if kind in _ATOMS:
         return value
+    if kind is dict or isinstance(value, Mapping):
+        return {key: below if type(below) in _ATOMS else json_copy(below) for key, below in value.items()}
     if isinstance(value, list):
-        return [json_copy(below) for below in value]
+        return [below if type(below) in _ATOMS else json_copy(below) for below in value]
     if isinstance(value, tuple):
-        return tuple(json_copy(below) for below in value)
-    if isinstance(value, Mapping):
-        return {key: json_copy(below) for key, below in value.items()}
+        return tuple(map(json_copy, value))
     return value
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a value is JSON at first sight, as nearly all are: exact types, ASCII, and not deep."""
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is dict:
+        if depth > _DEEPEST or not all(type(key) is str for key in value):
+            return False
+        inner = value.values()
+    elif kind is list and depth <= _DEEPEST:
+        inner = value
+    else:
+        return kind in _ATOMS and (kind is not float or math.isfinite(value))
+    return all(below is None or _is_plain(below, depth + 1) for below in inner)
 
 
 def _inside(value: Any, where: str) -> Iterator[tuple[Any, Any]]:

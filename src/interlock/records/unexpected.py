@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import secrets
 import traceback
 from typing import NamedTuple
@@ -18,7 +19,7 @@ class Unexpected(NamedTuple):
     Args:
         says: What it is and what it says, as people may read it.
         do: The next step, with the id to look for.
-        detail: The id and the traceback; for logs alone.
+        detail: The id, the place in the code, and below them the traceback; for logs alone.
     """
 
     says: str
@@ -41,8 +42,13 @@ def explain(error: BaseException, longest: int, *, id: str = "") -> Unexpected:
         trace = without_keys("".join(traceback.format_exception(error)))
     except Exception:  # noqa: BLE001 - an exception that cannot even say what it is
         said, trace = "", kind
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" in {one.name} ({os.path.basename(one.filename)}:{one.lineno})" for one in where)
     return Unexpected(
         says=f"{kind}: {said}" if said else f"{kind}.",
-        do=f"The log has the details under the error id {id}; then `interlock run resume ID`, or start again.",
-        detail=f"{MARK}{id}\n{trace}",
+        do=(
+            f"The log has the place under the error id {id}, and at level debug the traceback; "
+            "then `interlock run resume ID`, or start again."
+        ),
+        detail=f"{MARK}{id}{place}\n{trace}",
     )

@@ -7,7 +7,16 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interlock.records.fact import ApprovalUsed, Fact, GateAnswered, QuestionAnswered, QuestionAsked, RunFinished
+from interlock.records.fact import (
+    ApprovalUsed,
+    Fact,
+    GateAnswered,
+    QuestionAnswered,
+    QuestionAsked,
+    RunFinished,
+    StepFinished,
+    StepStarted,
+)
 from interlock.records.question import question_of, take_answer
 from interlock.stores.encoding import decode
 from interlock.stores.journal import QuestionRow
@@ -27,6 +36,17 @@ class Asked:
     def __init__(self, connection: sqlite3.Connection, queries: Mapping[str, str]) -> None:
         self._db = connection
         self._queries = queries
+        #: Runs driven here that may have questions: a gate's answer moves none of the others. Too many do no harm.
+        self._asking: set[str] = set()
+
+    def taken_up(self, run_id: str) -> None:
+        """A run is claimed here: its last driver may have asked something."""
+        if self._db.execute(self._queries["question_of_run"], (run_id,)).fetchone() is not None:
+            self._asking.add(run_id)
+
+    def let_go(self, run_id: str) -> None:
+        """What a run that nobody drives any more was waiting for has been written; whoever goes on takes it up."""
+        self._asking.discard(run_id)
 
     def note(self, run_id: str, user: str | None, fact: Fact, body: str, seq: int, at: float) -> None:
         """What one fact changes. It must be called for all facts of a run in their order.
@@ -40,24 +60,33 @@ class Asked:
             at: When it is written.
         """
         match fact:
-            case QuestionAsked(about="approval"):
-                self._withdraw(run_id, fact.path, but=fact.digest)
-                values = (run_id, fact.question_id, fact.path, fact.digest, user, at, fact.expires_at, body)
+            case StepStarted() | StepFinished():  # the most frequent, and no question is moved by them
+                return
+            case QuestionAsked():
+                self._asking.add(run_id)
+                if fact.about == "approval":
+                    self._withdraw(run_id, fact.path, but=fact.digest)
+                values = (run_id, fact.question_id, fact.about, fact.path, fact.digest, user, at, fact.expires_at, body)
                 self._db.execute(self._queries["question_asked"], values)
             case QuestionAnswered():
                 self._answer(run_id, fact, seq, at)
             case ApprovalUsed():
                 self._db.execute(self._queries["question_used"], (run_id, fact.question_id))
                 self._withdraw(run_id, fact.path, also="pending")
-            case GateAnswered() if fact.effect != "approval":
-                self._withdraw(run_id, fact.path)
+            case GateAnswered():
+                if fact.effect != "approval" and run_id in self._asking:
+                    self._withdraw(run_id, fact.path)
             case RunFinished():
                 self._withdraw(run_id, None)
+                if fact.status != "failed":  # what a failed run left in doubt still is when it goes on
+                    self._withdraw(run_id, None, also="pending", about="in_doubt")
             case _:
                 return
 
-    def _withdraw(self, run_id: str, path: str | None, *, also: str = "allowed", but: str = _NOTHING) -> None:
-        self._db.execute(self._queries["questions_withdrawn"], (run_id, also, path, path, but))
+    def _withdraw(
+        self, run_id: str, path: str | None, *, also: str = "allowed", but: str = _NOTHING, about: str = "approval"
+    ) -> None:
+        self._db.execute(self._queries["questions_withdrawn"], (run_id, about, also, path, path, but))
 
     def _answer(self, run_id: str, fact: QuestionAnswered, seq: int, at: float) -> None:
         row = self._db.execute(self._queries["question_row"], (run_id, fact.question_id)).fetchone()

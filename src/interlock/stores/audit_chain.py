@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 from interlock.records.fact import Fact
+from interlock.stores.inserting import Inserts
 from interlock.stores.projection import Row
 
 #: What the first entry names as the hash of the one before it.
 GENESIS = "0" * 64
 #: RFC 6962 hashes leaves with this byte in front, so that no leaf can be taken for an inner node.
 LEAF = b"\x00"
-_COLUMNS = 3
-_MOST = 128
 
 
 class Auditor(Protocol):
@@ -56,7 +54,6 @@ class Mark(NamedTuple):
     state: Mapping[str, Any] = {}
 
 
-@dataclass(slots=True)
 class AuditChain:
     """Adds entries at the end of the log, on the writer's thread and connection.
 
@@ -67,11 +64,13 @@ class AuditChain:
         auditor: Words the entries.
     """
 
-    db: sqlite3.Connection
-    auditor: Auditor
-    _n: int = -1
-    _prev: str = GENESIS
-    _rows: list[Any] = field(default_factory=list)
+    def __init__(self, db: sqlite3.Connection, auditor: Auditor) -> None:
+        self._db = db
+        self._auditor = auditor
+        self._inserts = Inserts(db, "audit", ("n", "leaf", "body"))
+        self._n = -1
+        self._prev = GENESIS
+        self._rows: list[Any] = []
 
     def forget(self) -> None:
         """Drop what was not written, and read the end of the log again before the next entry."""
@@ -81,25 +80,20 @@ class AuditChain:
     def add(self, outline: Mapping[str, Any] | None, fact: Fact, body: str, row: Row, seq: int, at: float) -> None:
         """Put an entry at the end; it is written by `write`. Without an outline it is made now."""
         if outline is None:
-            outline = self.auditor.outline(fact, body)
+            outline = self._auditor.outline(fact, body)
         if self._n < 0:
-            self._n, self._prev = end_of_log(self.db)
+            self._n, self._prev = end_of_log(self._db)
         n = self._n + 1
-        entry = self.auditor.entry(outline, row, n=n, prev=self._prev, seq=seq, at=at)
+        entry = self._auditor.entry(outline, row, n=n, prev=self._prev, seq=seq, at=at)
         leaf = sha256(LEAF + entry).hexdigest()
         self._rows += (n, leaf, entry.decode())
         self._n, self._prev = n, leaf
 
     def write(self) -> bool:
-        """Insert what was added, with few statements (see `sqlite_commit`), and say whether there was anything."""
+        """Insert what was added, and say whether there was anything."""
         rows, self._rows = self._rows, []
-        count, start = len(rows) // _COLUMNS, 0
-        while start < count:
-            size = min(_MOST, 1 << ((count - start).bit_length() - 1))
-            values = rows[start * _COLUMNS : (start + size) * _COLUMNS]
-            self.db.execute(f"INSERT INTO audit (n, leaf, body) VALUES {', '.join(['(?, ?, ?)'] * size)}", values)
-            start += size
-        return count > 0
+        self._inserts.insert(rows)
+        return bool(rows)
 
 
 def end_of_log(db: sqlite3.Connection) -> tuple[int, str]:

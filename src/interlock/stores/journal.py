@@ -71,7 +71,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionRow:
-    """One line about something people are asked to allow. `user` is for whom the run is done; he may not answer."""
+    """One line about something people are asked. `user` is for whom the run is done; he may not allow it."""
 
     run_id: str
     question_id: str
@@ -180,7 +180,7 @@ class Journal(Protocol):
     async def questions(
         self, *, state: QuestionState | Literal[""] = "pending", prefix: str = "", limit: int = 1000
     ) -> list[QuestionRow]:
-        """What people are, or were, asked to allow, the oldest first; steps in doubt are not among them.
+        """What people are, or were, asked: what may be done, and what happened to steps in doubt; the oldest first.
 
         Args:
             state: Only these; empty means all.

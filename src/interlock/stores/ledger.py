@@ -131,6 +131,8 @@ class Books:
         holding = run_id in self._holding
         for fact in facts:
             match fact:
+                case StepStarted():  # the most frequent of those that move nothing
+                    continue
                 case StepFinished() | StepFailed():
                     payer = ("", "")
                     if holding and fact.attempt > 0:  # a step that was refused never had a hold of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from interlock.errors import StoreFailed
@@ -96,6 +97,15 @@ def new_row(run_id: str, fact: Fact, at: float) -> Row:
     )
 
 
+#: Facts that may move a run's state or change a column; all others are only counted.
+_MOVING = frozenset({RunAdmitted, RunRouted, RunStarted, RunWaiting, RunFinished, ResumeAsked})
+
+
+def may_move(facts: Sequence[Fact]) -> bool:
+    """Whether one of these facts may change a column, or be an illegal move."""
+    return not _MOVING.isdisjoint(map(type, facts))
+
+
 def advance(row: Row, fact: Fact, at: float) -> bool:
     """Change a row by one fact that follows it, and say whether a stored column changed.
 
@@ -105,6 +115,8 @@ def advance(row: Row, fact: Fact, at: float) -> bool:
         StoreFailed: the fact would be an illegal move.
     """
     row.seq += 1
+    if type(fact) not in _MOVING:
+        return False
     before = row.status
     row.status = status_after(TaskStatus(before), fact).value
     match fact:

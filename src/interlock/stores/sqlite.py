@@ -107,9 +107,8 @@ class SqliteJournal:
         self._check_same_process()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         facts, bodies = for_the_store(run_id, facts, self._veil)
-        outline = self._auditor.outline if self._auditor is not None else None
-        told = {id(fact): outline(fact, body) for fact, body in zip(facts, bodies, strict=True)} if outline else None
-        self._writer.submit(Append(future, run_id, facts, bodies, claim, charge, notes, told))
+        outlines = None if self._auditor is None else list(map(self._auditor.outline, facts, bodies))
+        self._writer.submit(Append(future, run_id, facts, bodies, claim, charge, notes, outlines))
         return future
 
     def followed_by(self, woken: Callable[[], None], last: Callable[[], None]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from interlock.errors import Conflict, DrivenElsewhere, InterlockError, NotFound, StaleFence, StoreFailed
 from interlock.records.charge import Charge
@@ -16,15 +17,15 @@ from interlock.records.fact import FROM_OUTSIDE, Fact, RunAdmitted
 from interlock.stores.asked import Asked
 from interlock.stores.audit_chain import AuditChain, Auditor
 from interlock.stores.encoding import encode
+from interlock.stores.inserting import Inserts
 from interlock.stores.journal import Claim
 from interlock.stores.ledger import Books, in_order
-from interlock.stores.projection import COLUMNS, Row, advance, new_row
+from interlock.stores.projection import COLUMNS, Row, advance, may_move, new_row
+from interlock.stores.replies import Outcome
 from interlock.stores.sql import queries
 from interlock.stores.sqlite_file import explain
-from interlock.stores.writer import Outcome, all_failed
+from interlock.stores.writer import all_failed
 
-FACT_COLUMNS = 5
-LARGEST = 128
 #: How many runs' heads are remembered between groups. Above it the memory is dropped and read again.
 REMEMBERED = 50_000
 
@@ -36,11 +37,11 @@ class Append:
     future: asyncio.Future[int]
     run_id: str
     facts: Sequence[Fact]
-    bodies: list[str]
+    bodies: Sequence[str]
     claim: Claim | None
     charge: Charge | None = None
     notes: list[Fact] | None = None
-    outlines: Mapping[int, Mapping[str, Any]] | None = None
+    outlines: Sequence[Mapping[str, Any] | None] | None = None
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class Ledger:
         self._asked = Asked(connection, self._queries)
         self._heads: dict[str, Row] = {}
         self._version = -1
-        self._inserts: dict[int, str] = {}
+        self._facts = Inserts(connection, "facts", ("run_id", "seq", "at", "kind", "body"))
         self.on_commit: Callable[[], None] = lambda: None
         self.on_entries: Callable[[], None] = lambda: None
         names = ", ".join(f'"{name}"' for name in COLUMNS)
@@ -122,7 +123,7 @@ class Ledger:
                     self._audit.forget()
             pending = _Group()
             outcomes = [self._one(work, pending) for work in group]
-            self._insert(pending.rows)
+            self._facts.insert(pending.rows)
             audited = self._audit is not None and self._audit.write()
             if pending.changed:
                 self._db.executemany(self._upsert, [row.values() for row in pending.changed.values()])
@@ -154,6 +155,7 @@ class Ledger:
         for run_id, row in pending.heads.items():
             if not row.driver:  # it waits or has ended: what nobody drives costs no memory
                 self._heads.pop(run_id, None)
+                self._asked.let_go(run_id)
             else:
                 self._heads[run_id] = row
 
@@ -187,32 +189,25 @@ class Ledger:
             changed = True
         else:
             self._may_append(work, head)
-            row = replace(head)
-            changed = False
-        for fact in work.facts:
-            changed = advance(row, fact, now) or changed
-        run_id = work.run_id
-        facts, bodies = work.facts, work.bodies
+            row, changed = head, False
+        run_id, seq = work.run_id, row.seq
+        if may_move(work.facts):
+            row = replace(row)  # the head stays as it is if one of them, or the books, refuse
+            for fact in work.facts:
+                changed = advance(row, fact, now) or changed
         # Last of all that may refuse: what it moves is not taken back when a later check fails.
-        notes = self._books.move(run_id, facts, work.charge, now)
-        if notes:
-            row.seq += len(notes)
-            facts = in_order(facts, notes)
-            known = {id(fact): body for fact, body in zip(work.facts, bodies, strict=True)}
-            bodies = [known.get(id(fact)) or encode(fact) for fact in facts]
-            if work.notes is not None:
-                work.notes[:] = notes
-        seq = row.seq - len(facts)
-        for fact, body in zip(facts, bodies, strict=True):
+        notes = self._books.move(run_id, work.facts, work.charge, now)
+        for fact, body, outline in _with_notes(work, notes) if notes else _told(work):
             seq += 1
             pending.rows += (run_id, seq, now, fact.kind, body)
             self._asked.note(run_id, row.user, fact, body, seq, now)
             if self._audit is not None:
-                self._audit.add((work.outlines or {}).get(id(fact)), fact, body, row, seq, now)
+                self._audit.add(outline, fact, body, row, seq, now)
+        row.seq = seq
         pending.heads[run_id] = row
         if changed:
             pending.changed[run_id] = row
-        return row.seq
+        return seq
 
     def _may_append(self, work: Append, head: Row) -> None:
         if work.facts and isinstance(work.facts[0], RunAdmitted):
@@ -234,6 +229,7 @@ class Ledger:
             where = "this process" if head.driver == work.owner else f"process {head.driver[1:].split('-')[0]}"
             raise DrivenElsewhere(f"{work.run_id} is being driven by {where}.")
         self._books.taken_up(work.run_id)
+        self._asked.taken_up(work.run_id)
         row = replace(head, driver=work.owner, fence=head.fence + 1)
         pending.heads[work.run_id] = pending.changed[work.run_id] = row
         return Claim(run_id=work.run_id, owner=work.owner, fence=row.fence, seq=row.seq)
@@ -260,22 +256,21 @@ class Ledger:
             row = Row(*found) if found is not None else None
         return row
 
-    def _insert(self, values: list[Any]) -> None:
-        """Insert many facts with few statements: each statement gives the interpreter lock away and has to
-        win it back from a busy event loop, which costs more than the insert itself."""
-        count = len(values) // FACT_COLUMNS
-        start = 0
-        while start < count:
-            size = min(LARGEST, 1 << ((count - start).bit_length() - 1))
-            self._db.execute(self._insert_sql(size), values[start * FACT_COLUMNS : (start + size) * FACT_COLUMNS])
-            start += size
 
-    def _insert_sql(self, size: int) -> str:
-        sql = self._inserts.get(size)
-        if sql is None:
-            rows = ", ".join(["(?, ?, ?, ?, ?)"] * size)
-            sql = self._inserts[size] = f"INSERT INTO facts (run_id, seq, at, kind, body) VALUES {rows}"
-        return sql
+#: A fact, how it is stored, and what the audit log says of it, where that is known.
+_Told: TypeAlias = tuple[Fact, str, Mapping[str, Any] | None]
+
+
+def _told(work: Append) -> Iterable[_Told]:
+    return zip(work.facts, work.bodies, work.outlines or repeat(None), strict=False)
+
+
+def _with_notes(work: Append, notes: list[Fact]) -> list[_Told]:
+    """What is written when the ledger has something to note."""
+    if work.notes is not None:
+        work.notes[:] = notes
+    known = {id(told[0]): told for told in _told(work)}
+    return [known.get(id(fact)) or (fact, encode(fact), None) for fact in in_order(work.facts, notes)]
 
 
 def _unwritable(error: Exception) -> StoreFailed:

@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 from interlock.errors import StoreFailed
@@ -39,7 +40,7 @@ def open_writer(path: Path | None, patience: float = BUSY_SECONDS) -> sqlite3.Co
     except sqlite3.Error as error:
         raise explain(error, path) from error
     try:
-        _check_and_migrate(connection, path)
+        _check_and_migrate(connection, path, patience)
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
@@ -220,7 +221,7 @@ def _connect(name: str, patience: float, path: Path | None, *, uri: bool = False
     return connection
 
 
-def _check_and_migrate(connection: sqlite3.Connection, path: Path | None) -> None:
+def _check_and_migrate(connection: sqlite3.Connection, path: Path | None, patience: float) -> None:
     connection.execute("BEGIN")  # one look at both: another process may be making the store just now
     tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
     found = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -232,11 +233,23 @@ def _check_and_migrate(connection: sqlite3.Connection, path: Path | None) -> Non
             code="store.foreign",
         )
     if path is not None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection, patience)
     # FULL makes every commit safe against power loss, not only against a crash of the process.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 4000")
     _migrate(connection, path)
+
+
+def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch to the write-ahead log. SQLite itself does not wait here for another process that is making the store."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+        time.sleep(0.005)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:

@@ -95,7 +95,15 @@ def whole(out: Outgoing) -> dict[str, Any]:
         "stop_reason": _STOP[out.stop],
         "stop_sequence": None,
         "usage": _usage(out),
+        "container": _container(out),
     }
+
+
+def _container(out: Outgoing) -> dict[str, Any] | None:
+    """Where code was run: the place that was asked for, else a new one; nothing where none was."""
+    ran = any(str(block.get("type")).endswith("code_execution_tool_result") for block in out.native)
+    name = out.body.get("container") or f"container_{out.number:06d}"
+    return {"id": name, "expires_at": "2099-01-01T00:00:00Z"} if ran else None
 
 
 def _blocks(out: Outgoing) -> list[dict[str, Any]]:
@@ -128,8 +136,15 @@ def _usage(out: Outgoing) -> dict[str, Any]:
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+        "server_tool_use": _tools_used(out),
         "service_tier": "standard",
     }
+
+
+def _tools_used(out: Outgoing) -> dict[str, int] | None:
+    """How often tools of its own were used, as it bills them; nothing where none was."""
+    searches = sum(block.get("name") == "web_search" for block in out.native)
+    return {"web_search_requests": searches, "web_fetch_requests": 0} if searches else None
 
 
 def events(out: Outgoing) -> Iterator[bytes]:
@@ -141,7 +156,8 @@ def events(out: Outgoing) -> Iterator[bytes]:
 def _values(out: Outgoing) -> Iterator[dict[str, Any]]:
     done = whole(out)
     usage = {**done["usage"], "output_tokens": 1}
-    yield {"type": "message_start", "message": {**done, "content": [], "stop_reason": None, "usage": usage}}
+    begun: dict[str, Any] = {"content": [], "stop_reason": None, "container": None, "usage": usage}
+    yield {"type": "message_start", "message": {**done, **begun}}
     yield {"type": "ping"}
     arguments = [wish.arguments for wish in out.calls]
     for index, block in enumerate(done["content"]):
@@ -149,7 +165,7 @@ def _values(out: Outgoing) -> Iterator[dict[str, Any]]:
         for delta in _deltas(block, arguments):
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
-    last = {"stop_reason": done["stop_reason"], "stop_sequence": None}
+    last = {"stop_reason": done["stop_reason"], "stop_sequence": None, "container": done["container"]}
     counted = {name: count for name, count in done["usage"].items() if name != "service_tier"}
     yield {"type": "message_delta", "delta": last, "usage": counted}
     yield {"type": "message_stop"}
@@ -170,6 +186,8 @@ def _begun(block: dict[str, Any]) -> dict[str, Any]:
 def _deltas(block: dict[str, Any], arguments: list[str]) -> Iterator[dict[str, Any]]:
     match block["type"]:
         case "text":
+            for source in block.get("citations") or ():
+                yield {"type": "citations_delta", "citation": source}
             for piece in pieces(block["text"]):
                 yield {"type": "text_delta", "text": piece}
         case "thinking":

@@ -143,7 +143,7 @@ def _usage(out: Outgoing) -> dict[str, Any]:
 def _items(out: Outgoing) -> list[dict[str, Any]]:
     items = [_reasoning(out)] if out.thinking else []
     items.extend(dict(item) for item in out.native)
-    if out.text or not out.calls:
+    if out.text or not (out.calls or any(item.get("type") == "message" for item in out.native)):
         items.append(_said(out))
     items.extend(
         {

@@ -23,6 +23,11 @@ MAX_TEXT, MAX_TITLE, MAX_URL = 4_000, 300, 2_000
 MAX_ANSWER = 4 * 1024 * 1024
 #: Redirects that are followed, all on the same host.
 MAX_REDIRECTS = 3
+#: How somebody is set up to search.
+SET_UP = (
+    "Set `web_search.url` to a SearXNG address or call platform.register_web_search(...); or give the step an agent "
+    "whose provider searches itself, such as OpenAI or Anthropic with a key."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,24 +97,29 @@ def web_search_tool(source: Callable[[], WebSearch | None], limit: int = 5) -> F
             query: What to look for.
             limit: How many results at most, 1 to 20.
         """
-        if not query.strip():
-            raise ToolFailed("`query` is empty.", code="tool.arguments")
-        if not 1 <= limit <= MAX_RESULTS:
-            raise ToolFailed(f"`limit` must be 1 to {MAX_RESULTS}.", code="tool.arguments")
+        check_search(query, limit)
         found = source()
         if found is None:
-            raise ToolFailed(
-                "Nobody is set up to search the web.",
-                "Set `web_search.url` to a SearXNG address, or call platform.register_web_search(...).",
-                code="tool.not_configured",
-            )
-        results = [_cleaned(one) for one in list(await found.search(query, limit))[:limit]]
+            raise ToolFailed("Nobody is set up to search the web.", SET_UP, code="tool.not_configured")
+        results = [cleaned(one) for one in list(await found.search(query, limit))[:limit]]
         return {"query": query, "results": [one for one in results if one is not None]}
 
     return FunctionTool(search, name=NAME, repeatable=True)
 
 
-def _cleaned(found: WebResult) -> dict[str, str] | None:
+def check_search(query: str, limit: int) -> None:
+    """Make sure that a search can be made.
+
+    Raises:
+        ToolFailed: code `tool.arguments`: there are no words to search for, or too many results are wanted.
+    """
+    if not query.strip():
+        raise ToolFailed("`query` is empty.", code="tool.arguments")
+    if not 1 <= limit <= MAX_RESULTS:
+        raise ToolFailed(f"`limit` must be 1 to {MAX_RESULTS}.", code="tool.arguments")
+
+
+def cleaned(found: WebResult) -> dict[str, str] | None:
     """A result as a model may see it; None where it names no page."""
     url = clean(found.url).strip()
     if host_of(url) is None or len(url) > MAX_URL:

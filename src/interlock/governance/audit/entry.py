@@ -127,6 +127,8 @@ class EntryMaker:
             return {}
         told: dict[str, Any] = {"cost_micros": cost_micros, "price_version": self.price_version()}
         told["tokens"] = {"input": usage.input_tokens, "output": usage.output_tokens, "requests": usage.requests}
+        if usage.searches or usage.sessions:  # what a provider did on its side, and bills besides
+            told["native"] = {"searches": usage.searches, "sessions": usage.sessions}
         return told
 
     def failed(self, failure: Failure | None) -> dict[str, Any]:

@@ -92,13 +92,16 @@ SELECT COALESCE(label."key" || '=' || label.value, '') AS grouped,
  GROUP BY grouped ORDER BY 2 DESC, grouped;
 
 -- name: question_asked
-INSERT INTO questions (run_id, question_id, path, digest, state, "user", allowed_by, asked_at, expires_at, body)
-VALUES (?, ?, ?, ?, 'pending', ?, '[]', ?, ?, ?)
-    ON CONFLICT (run_id, question_id) DO UPDATE SET path = excluded.path, digest = excluded.digest, state = 'pending',
-       allowed_by = '[]', asked_at = excluded.asked_at, expires_at = excluded.expires_at, body = excluded.body;
+INSERT INTO questions (run_id, question_id, about, path, digest, state, "user", allowed_by, asked_at, expires_at, body)
+VALUES (?, ?, ?, ?, ?, 'pending', ?, '[]', ?, ?, ?)
+    ON CONFLICT (run_id, question_id) DO UPDATE SET about = excluded.about, path = excluded.path,
+       digest = excluded.digest, state = 'pending', allowed_by = '[]', asked_at = excluded.asked_at, expires_at = excluded.expires_at, body = excluded.body;
 
 -- name: question_row
 SELECT state, "user", allowed_by, asked_at, body FROM questions WHERE run_id = ? AND question_id = ?;
+
+-- name: question_of_run
+SELECT 1 FROM questions WHERE run_id = ? LIMIT 1;
 
 -- name: question_moved
 UPDATE questions SET state = ?, allowed_by = ? WHERE run_id = ? AND question_id = ?;
@@ -109,7 +112,7 @@ UPDATE questions SET state = 'used' WHERE run_id = ? AND question_id = ? AND sta
 -- name: questions_withdrawn
 -- All of a step that show something else; of a whole run where there is no path.
 UPDATE questions SET state = 'void'
- WHERE run_id = ? AND state IN ('pending', ?) AND (path = ? OR ? IS NULL) AND digest <> ?;
+ WHERE run_id = ? AND about = ? AND state IN ('pending', ?) AND (path = ? OR ? IS NULL) AND digest <> ?;
 
 -- name: questions
 SELECT run_id, question_id, path, state, "user", allowed_by, asked_at, expires_at, body FROM questions
