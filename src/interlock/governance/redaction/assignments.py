@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from interlock.governance.redaction.connections import (
+    BLOCK_SCALAR,
+    CLOSES,
+    OPENS,
+    QUOTE,
+    SCHEME,
+    SEPARATOR,
+    assignment_signs,
+)
 from interlock.governance.redaction.findings import Finding
 from interlock.governance.redaction.linear import linear
 from interlock.governance.redaction.names import KEYWORDS, NOTHING, Named, Secrecy, promise
@@ -15,31 +24,12 @@ from interlock.governance.redaction.values import convinces, is_placeholder, loo
 
 #: No value is longer than this, so that an open quotation mark hides no more.
 _LONGEST = 4096
-_COLOUR = rb"\x1b\[[0-9;]*m"
-_QUOTE = rb"\\*[\"'`]|%2[27]|&quot;|&#3[49];|&apos;|\\+u002[27]"
-_CLOSES = rb"(?:" + _QUOTE + rb"|[\])*_]|%5D|[ \t]|" + _COLOUR + rb")*"
-_TYPED = rb":[ \t]*(?:&?(?:'static )?str|[Ss]tring|Secret(?:Str)?|bytes|Optional\[str\]|str \| None|any)[ \t]*="
-_TELLS = (
-    rb"[ \t](?:(?:for|of)[ \t][\w@.-]+[ \t])?"
-    rb"(?:is|was|are|=|ist|lautet|est|es|(?:changed|set|reset|rotated)[ \t]to)(?:[ \t]now)?[ \t]*:?[ \t]"
-)
-_SEPARATOR = (
-    rb"(?:(" + _TYPED + rb"|=>|:=|={1,3}|!={1,2}|:|%3[DdAa]|\\+u003[daDA]|&#6[1];)"  # a sure one
-    rb"|(" + _TELLS + rb"|(?:</\w+>\s*<\w+[^<>\n]*)?>|\|"  # one of prose and tables
-    rb"|[ \t]+|,[ \t]*" + rb"(?:" + _QUOTE + rb")" + rb"))"
-)
 #: Names that prose writes in two words.
 _TWO_WORDS = rb"(?:(?:api|access|secret|private|auth|client|encryption|signing|account|app|admin|bearer)[ ])?"
 _NAME = re.compile(rb"(?:\w+ (?=key|token|secret|pass))?[A-Za-z0-9_.$-]+", re.IGNORECASE)
-_HEAD = rb"(?i)" + _TWO_WORDS + rb"[A-Za-z0-9_.$-]*(?:" + KEYWORDS + rb")[A-Za-z0-9_.-]*" + _CLOSES + _SEPARATOR
-_CONNECTS = re.compile(_CLOSES + _SEPARATOR, re.IGNORECASE)
-#: Between the separator and the value: blanks, colours, emphasis, tags, string prefixes.
-_OPENS = re.compile(
-    rb"(?:[ \t]|\x1b\[[0-9;]*m|\*\*|__|%20|</?\w{1,10}>|\r?\n[ \t]+(?=[\"'])|"
-    rb"\{\s*\"(?:value|plaintext)\"\s*:|[bfruBFRU]{1,2}(?=[\"']))*"
-)
-_OPENING_QUOTE = re.compile(rb"\"\"\"|'''|" + _QUOTE)
-_BLOCK_SCALAR = re.compile(rb"[|>][+-]?[ \t]*\r?\n[ \t]+")
+_HEAD = rb"(?i)" + _TWO_WORDS + rb"[A-Za-z0-9_.$-]*(?:" + KEYWORDS + rb")[A-Za-z0-9_.-]*" + CLOSES + SEPARATOR
+_CONNECTS = re.compile(CLOSES + SEPARATOR, re.IGNORECASE)
+_OPENING_QUOTE = re.compile(rb"\"\"\"|'''|" + QUOTE)
 _BARE = re.compile(rb"(?:[^\s\"'`<>\x1b;|\\]|\\(?![nrtu\"'\\]))+")
 _SHELL = re.compile(rb"(?:[^\s\x1b\\]|\\(?![nrtu\"'\\]))+")
 _SHELL_BEGINS = re.compile(rb"(?:^|\n|[\s;]|\\n|-e |export |ENV |set )$")
@@ -50,12 +40,6 @@ _RESOURCE = re.compile(rb"::$|\barn:[\w:/-]*:$")
 #: What looks random is at least so long.
 _LONG = re.compile(rb"[^\s,;<>]{16}")
 _SOME = re.compile(rb"[^\s,;<>]{8}")
-_SCHEME = re.compile(
-    rb"(?:bearer|basic|token|digest|api-?key|key|bot|negotiate|ntlm|hawk|oauth|ssws|shared ?key(?:lite)?|jwt|"
-    rb"snyk|splunk|geniekey|pat|mac|aws|aws4-hmac-sha256|sapisidhash|zoho-oauthtoken|klaviyo-api-key|gogs|private-token|session)"
-    rb"(?:[ \t]+|%20|\+)",
-    re.IGNORECASE,
-)
 _BEARER = rb"(?i)\b(?:bearer|basic)(?:[ \t]+|%20)([A-Za-z0-9_.~+/-]{8,}={0,2})"
 _MANY_PARTS = re.compile(rb"(?:digest|oauth|aws4-hmac-sha256|hawk|mac)\b", re.IGNORECASE)
 _LINE = re.compile(rb"[^\r\n\"\x1b]+")
@@ -82,14 +66,16 @@ class Head(NamedTuple):
     sure: bool
 
 
-def find_assignments(raw: bytes) -> Iterator[Finding]:
-    """All values with a name that promises a secret, and bearer and basic credentials without any name."""
+def find_assignments(raw: bytes, *, everywhere: bool = False) -> Iterator[Finding]:
+    """All values with a name that promises a secret, and bearer and basic credentials without any name.
+
+    Args:
+        raw: The text.
+        everywhere: Whether to look also where no sign of a secret is; it finds the same, and takes its time.
+    """
     done = 0
-    for match in linear(_HEAD, groups=False).finditer(raw):
-        start, end = match.span()
-        if start < done:
-            continue
-        head = _head(raw, start, end)
+    for start, end in _everywhere(raw) if everywhere else _where_signs_are(raw):
+        head = _head(raw, start, end) if start >= done else None
         found = _value(raw, head) if head else None
         if found is not None:
             done = found.end
@@ -100,6 +86,30 @@ def find_assignments(raw: bytes) -> Iterator[Finding]:
         basic = match.group()[:5].lower() == b"basic"
         if not is_placeholder(value) and (_is_basic(value) if basic else looks_random(value)):
             yield Finding(start, end, "credential")
+
+
+def _everywhere(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Where names with a connection begin and end."""
+    return (match.span() for match in linear(_HEAD, groups=False).finditer(raw))
+
+
+def _where_signs_are(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Those that may have a secret behind them, and some others that stand nearby."""
+    signs, heads, at = linear(assignment_signs(), groups=False), linear(_HEAD, groups=False), 0
+    while (sign := signs.search(raw, max(0, at - 1))) is not None:  # the mark before a name is a part of its sign
+        for match in heads.finditer(raw, _line(raw, at, sign.start())):
+            at, end = match.span()
+            if at >= sign.end():
+                break
+            yield at, end
+        else:
+            return
+
+
+def _line(raw: bytes, least: int, at: int) -> int:
+    """Where the line of an offset begins, if nothing that connects reaches over that; else the least it may be."""
+    begins = raw.rfind(b"\n", least, at) + 1
+    return begins if begins > least and not raw[begins:at].lstrip().startswith(b"<") else least
 
 
 def _head(raw: bytes, start: int, end: int) -> Head | None:
@@ -131,7 +141,7 @@ def _value(raw: bytes, head: Head) -> Finding | None:
     at, quote = _opening(raw, head)
     if head.sure and b"authorization" in head.name.lower():
         return _authorization(raw, at, quote)
-    scheme = _SCHEME.match(raw, at) if named.kind != "password" else None
+    scheme = SCHEME.match(raw, at) if named.kind != "password" else None
     at = scheme.end() if scheme else at
     if named.kind == "phrase":
         return _phrase(raw, at, quote)
@@ -160,9 +170,9 @@ def _opening(raw: bytes, head: Head) -> tuple[int, bytes]:
     """Where the value begins, and the quotation mark it stands in, if any."""
     if head.link.startswith(b","):
         return head.end, head.link[1:].lstrip()
-    opened = _OPENS.match(raw, head.end, head.end + 200)
+    opened = OPENS.match(raw, head.end, head.end + 200)
     at = opened.end() if opened else head.end
-    if raw[at : at + 1] in (b"|", b">") and (block := _BLOCK_SCALAR.match(raw, at, at + 80)):
+    if raw[at : at + 1] in (b"|", b">") and (block := BLOCK_SCALAR.match(raw, at, at + 80)):
         at = block.end()
     opening = _OPENING_QUOTE.match(raw, at)
     return (opening.end(), opening.group()) if opening else (at, b"")
@@ -207,7 +217,7 @@ def _unquoted(raw: bytes, at: int, *, shell: bool, query: bool = False) -> tuple
 
 def _authorization(raw: bytes, at: int, quote: bytes) -> Finding | None:
     """What an Authorization header carries, in whatever scheme."""
-    scheme = _SCHEME.match(raw, at)
+    scheme = SCHEME.match(raw, at)
     start = scheme.end() if scheme else at
     parts = bool(_MANY_PARTS.match(raw, at))
     if quote:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 from interlock.governance.redaction.findings import Finding
-from interlock.governance.redaction.linear import Pattern, linear
+from interlock.governance.redaction.linear import linear
 from interlock.governance.redaction.names import Secrecy
 from interlock.governance.redaction.values import convinces
 
@@ -42,15 +41,19 @@ _PIPED = (
 )
 
 
-@cache
-def _options() -> Pattern:
-    tools = b"|".join(b"(?:" + tools + rb")\b[^\n|;]*?[ \t](?:" + options + b")" for tools, options in _TOOLS)
-    return linear(_BEGINS + rb"(?:" + tools + rb")" + _ARGUMENT)
+_OPTIONS = (
+    _BEGINS
+    + rb"(?:"
+    + b"|".join(b"(?:" + tools + rb")\b[^\n|;]*?[ \t](?:" + options + b")" for tools, options in _TOOLS)
+    + rb")"
+)
+#: One of these is in every text with such a password.
+SIGNS = b"|".join(b"(?:" + sign + b")" for sign in (_OPTIONS, _USER_PASSWORD, _PIPED))
 
 
 def find_in_command_lines(raw: bytes) -> Iterator[Finding]:
     """All passwords among the arguments of programs that are known to take one."""
-    for pattern in (_options(), linear(_USER_PASSWORD), linear(_PIPED)):
+    for pattern in (linear(_OPTIONS + _ARGUMENT), linear(_USER_PASSWORD), linear(_PIPED)):
         for match in pattern.finditer(raw):
             start, end = max(match.span(group) for group in range(1, match.re.groups + 1))
             if convinces(raw[start:end].decode("latin-1"), Secrecy.STRONG, quoted=True):

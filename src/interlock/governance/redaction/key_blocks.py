@@ -46,6 +46,10 @@ _PUTTY = rb"PuTTY-User-Key-File-\d:[^\n]*(?:\r?\n[\w-]+:[^\n]*|\r?\n[A-Za-z0-9+/
 _JWK = rb"\"(?:d|p|q|dp|dq|qi|k)\\*\"[ \t]*:[ \t]*\\*\"([\w-]{16,})"
 
 
+#: One of these is in every text with a private key.
+SIGNS = rb"PRIVATE|PuTTY-User-Key-File|kty"
+
+
 def find_key_blocks(raw: bytes) -> Iterator[Finding]:
     """All private keys in a text, with their first and last line."""
     if b"PRIVATE" in raw:

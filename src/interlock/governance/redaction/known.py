@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from threading import Lock
 
+from interlock.governance.redaction.decoding import SHOWN
 from interlock.governance.redaction.findings import Finding
 from interlock.governance.redaction.linear import Pattern, compile_linear
 
@@ -59,6 +60,8 @@ class KnownValues:
         self._names: dict[str, str] = {}
         self._batches: list[_Batch] = []
         self._longest = 0
+        #: Whether all of them are ASCII and long enough to be seen in base64.
+        self.shown = True
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -78,6 +81,7 @@ class KnownValues:
             return False
         with self._lock:
             if value not in self._names:
+                self.shown = self.shown and len(value) >= SHOWN and value.isascii()
                 self._longest = max(self._longest, 9 * len(value.encode("utf-8", "surrogatepass")))
                 self._batches = _with(self._batches, value)
             self._names[value] = name

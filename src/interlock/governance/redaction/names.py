@@ -42,6 +42,9 @@ KEYWORDS = (
     rb"|pw|mfa|pat\b|jwt|kennwort|senha|contrase|bearer"
 )
 
+#: One of these is in every name that `promise` promises anything of.
+PROMISES = rb"(?i:pswd|" + KEYWORDS.replace(rb"pat\b", b"pat") + rb")"
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 #: Endings that add nothing: `TOKEN_PROD`, `secret_value`, `password2`.

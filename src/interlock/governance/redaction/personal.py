@@ -74,6 +74,10 @@ _MACHINE_ACCOUNTS = frozenset((b"git", b"hg", b"svn"))
 _REMOTE = re.compile(rb"(?:\b(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id)\b[^\n]{0,60}|[a-z]://)$")
 
 
+#: One of these is in every text with personal data.
+SIGNS = b"|".join(b"(?:" + sign + b")" for sign in (_CARD, _IBAN, _PHONE_PLUS, _PHONE_WORD, _PHONE_US, _SSN, _EMAIL))
+
+
 def find_personal(raw: bytes) -> Iterator[Finding]:
     """All personal data in a text that passes its checks."""
     yield from _cards(raw)

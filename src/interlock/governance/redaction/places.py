@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import compress
 
 from interlock.governance.redaction.findings import Finding
 from interlock.governance.redaction.linear import linear
-from interlock.governance.redaction.names import Secrecy, promise
+from interlock.governance.redaction.names import PROMISES, Secrecy, promise
 from interlock.governance.redaction.values import convinces, is_placeholder, looks_random, looks_strange
 
 _URL = rb"(?i)\b[a-z][a-z0-9+.-]*(?::|%3A)(?://|\\/\\/|%2F%2F)([^\s\"'<>`\\|]{2,}@)"
@@ -16,17 +17,12 @@ _BEHIND_AUTHORITY = re.compile(rb"[/?#]")
 _PORT = re.compile(rb"\d{1,5}(?:[/?#]|$)")
 _QUOTE = rb"\\*[\"']"
 _IS = _QUOTE + rb"?[ \t]*[:=][ \t]*"
-_PAIR = (
-    rb"(?i)\b(?:name|key|id|property|variable|field|label|header)"
-    + _IS
-    + _QUOTE
-    + rb"?([\w.:/ -]{2,}?)"
-    + _QUOTE
-    + rb"?"
-    rb"[\s,/-]{1,12}(?:" + _QUOTE + rb")?(?:\w*value|content|secret|default)" + _IS + rb"(" + _QUOTE + rb"|\b)"
-)
+_NAME_IS = rb"(?i)\b(?:name|key|id|property|variable|field|label|header)" + _IS + _QUOTE + rb"?"
+_VALUE_IS = _QUOTE + rb"?[\s,/-]{1,12}(?:" + _QUOTE + rb")?(?:\w*value|content|secret|default)" + _IS
+_PAIR = _NAME_IS + rb"([\w.:/ -]{2,}?)" + _VALUE_IS + rb"(" + _QUOTE + rb"|\b)"
 _BARE = re.compile(rb"[^\s,}]{1,512}")
-_XML_NAMED = rb"(?i)<\w[\w:.-]*[ \t][^<>]*?\b(?:name|key|id)[ \t]*=[ \t]*[\"']([^\"'<>]{2,})[\"'][^<>]*>([^<>\s]{4,})</"
+_XML_NAME_IS = rb"(?i)<\w[\w:.-]*[ \t][^<>]*?\b(?:name|key|id)[ \t]*=[ \t]*[\"']"
+_XML_NAMED = _XML_NAME_IS + rb"([^\"'<>]{2,})[\"'][^<>]*>([^<>\s]{4,})</"
 _PGPASS = rb"(?m)(?:^|[\n\"'])[\w.*-]+:(?:\d{2,5}|\*):[\w*-]+:[\w*.@-]+:([^\s:\"']{4,})(?:$|[\"'\s])"
 _DUMP = rb"[0-9a-fA-F]{32}:[0-9a-fA-F]{32}:::"
 _COOKIE = rb"(?i)\b(?:set-)?cookie2?\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?([^\r\n\"']{3,})"
@@ -53,6 +49,19 @@ _DATA_LINE = re.compile(
 )
 _DATA_JSON = re.compile(rb"\"(?:data|stringData)\"\s*:\s*\{([^{}]{1,20000})\}")
 _JSON_VALUE = re.compile(rb":\s*\"([^\"]+)\"")
+
+
+@cache
+def place_signs() -> bytes:
+    """What is in every text with a credential that its place gives away."""
+    signs = (
+        rb"(?i)(?::|%3A)(?://|\\/\\/|%2F%2F)[^\s\"'<>`\\|]{2,}@",
+        _NAME_IS + rb"[\w.:/ -]*" + PROMISES + rb"[\w.:/ -]*" + _VALUE_IS,
+        _XML_NAME_IS + rb"[^\"'<>]*" + PROMISES,
+        rb"(?i)\bcookie2?\\*[\"']?[ \t]*[:=]",
+        *(_COOKIE_FLAG, _PGPASS, _LOGIN, _SQL, _ORACLE, _PASSWORD_OF, _DUMP, _KEY_ID, _MANIFEST),
+    )
+    return b"|".join(b"(?:" + sign + b")" for sign in signs)
 
 
 def find_in_places(raw: bytes) -> Iterator[Finding]:

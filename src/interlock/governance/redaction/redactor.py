@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -13,19 +13,19 @@ import msgspec
 
 from interlock.governance.redaction.assignments import find_assignments
 from interlock.governance.redaction.command_lines import find_in_command_lines
-from interlock.governance.redaction.decoding import find_encoded
+from interlock.governance.redaction.decoding import SIGNS, SIGNS_OF_ANY, find_encoded
 from interlock.governance.redaction.findings import Finding, Scope, merge
 from interlock.governance.redaction.key_blocks import find_key_blocks
 from interlock.governance.redaction.known import SHORTEST, KnownValues, marker_name
+from interlock.governance.redaction.linear import linear
 from interlock.governance.redaction.personal import find_personal
 from interlock.governance.redaction.places import find_in_places
 from interlock.governance.redaction.providers import find_tokens
+from interlock.governance.redaction.screen import Rule, likely
 from interlock.governance.redaction.stream import RedactedStream
 from interlock.governance.redaction.structures import redact_structure
 
 T = TypeVar("T")
-#: Finds what must not stay in a text.
-Rule = Callable[[bytes], Iterable[Finding]]
 
 #: How credentials are found, the most certain way first.
 CREDENTIALS: tuple[Rule, ...] = (
@@ -41,7 +41,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (*CREDENTIALS, find_personal)
 _IN_ENCODED: tuple[Rule, ...] = (find_tokens, find_key_blocks)
 #: A replacement can uncover another finding; this often we look again.
 _PASSES = 4
-#: So many short texts are remembered to hold nothing, and up to so many bytes each.
+#: So many short texts with a sign of something are remembered to hold nothing, and up to so many bytes each.
 _REMEMBERED, _REMEMBERED_SIZE = 512, 2048
 _json = msgspec.json.Encoder(enc_hook=str)
 
@@ -151,14 +151,18 @@ class Redactor:
 
     def find(self, raw: bytes, scope: Scope = Scope.EVERYTHING) -> list[Finding]:
         """What is secret in a text, from left to right, without overlaps."""
-        if scope is Scope.KNOWN and not self._known.any(raw):
+        known = list(self._known.find(raw))
+        if scope is Scope.KNOWN and not known:
+            return []
+        rules = likely(self._rules[scope], raw)
+        encoded = SIGNS if self._known.shown else SIGNS_OF_ANY
+        if not (known or rules or linear(encoded, groups=False).search(raw)):
             return []
         seen = (self._registered, scope, raw)
         if seen in self._clean:
             return []
-        by_rule = (rule(raw) for rule in self._rules[scope])
-        encoded = find_encoded(raw, self._in_encoded if scope else self._known.find)
-        found = merge(chain(self._known.find(raw), *by_rule, encoded), raw)
+        decoded = find_encoded(raw, self._in_encoded if scope else self._known.find, encoded)
+        found = merge(chain(known, *(rule(raw) for rule in rules), decoded), raw)
         if not found and len(raw) <= _REMEMBERED_SIZE:
             if len(self._clean) >= _REMEMBERED:
                 self._clean.clear()
@@ -197,7 +201,7 @@ class Redactor:
         return self._known.any(text)
 
     def _in_encoded(self, raw: bytes) -> Iterator[Finding]:
-        return chain(self._known.find(raw), *(rule(raw) for rule in _IN_ENCODED))
+        return chain(self._known.find(raw), *(rule(raw) for rule in likely(_IN_ENCODED, raw)))
 
 
 @cache

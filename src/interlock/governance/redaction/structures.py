@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Protocol
 
 from interlock.governance.redaction.findings import Finding, Scope
@@ -15,7 +17,7 @@ _DEEPEST = 200
 _DEEP = "[REDACTED]"
 _MARKED = "[REDACTED"
 #: Between two texts: no rule reads over an empty line, but for those about blocks of lines.
-_GAP = b"\n\n"
+_GAP = "\n\n"
 
 
 class Hider(Protocol):
@@ -41,38 +43,83 @@ def redact_structure(redactor: Hider, value: Any, scope: Scope) -> Any:
     """
     if isinstance(value, str):
         return redactor.redact(value, scope)
-    return _Walk(redactor, scope, _suspects(redactor, scope, set(_texts(value, 0)))).value(value, "", 0)
+    look = _Look(scope)
+    copy = look.copied(value, 0)
+    suspects = _suspects(redactor, scope, look.texts)
+    return _Walk(redactor, scope, suspects).value(value, "", 0) if suspects or look.promised else copy
 
 
-def _texts(value: Any, depth: int) -> Iterator[str]:
-    if depth > _DEEPEST:
-        return
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
+class _Look:
+    """One look through one value: all its texts, and whether any name in it promises a secret."""
+
+    __slots__ = ("_names", "promised", "texts")
+
+    def __init__(self, scope: Scope) -> None:
+        self._names = bool(scope)
+        self.promised = False
+        self.texts: list[str] = []
+
+    def copied(self, value: Any, depth: int) -> Any:
+        """A copy of it, as it is when there is nothing to hide."""
+        if depth > _DEEPEST:
+            return _DEEP
+        kind = type(value)
+        if kind is str:
+            self.texts.append(value)
+        elif kind is dict:
+            return self._members(value, depth + 1)
+        elif kind is list:
+            return [self.copied(inner, depth + 1) for inner in value]
+        elif kind is int or kind is float:
+            self.texts.append(_shown(value))
+        elif value is not None and kind is not bool:
+            return self._other(value, depth)
+        return value
+
+    def _other(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return self._members(value, depth + 1)
+        if isinstance(value, list | tuple):
+            copy = [self.copied(inner, depth + 1) for inner in value]
+            return copy if isinstance(value, list) else tuple(copy)
+        if isinstance(value, str):
+            self.texts.append(value)
+        elif isinstance(value, int | float):
+            self.texts.append(_shown(value))
+        return value
+
+    def _members(self, members: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
+        copy = {}
+        for key, inner in members.items():
             if isinstance(key, str):
-                yield key
-            yield from _texts(inner, depth + 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner, depth + 1)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+                self.texts.append(key)
+                if self._names and _may_promise(key[-96:]):
+                    self.promised = True
+            copy[key] = self.copied(inner, depth)
+        return copy
+
+
+@lru_cache(maxsize=8192)
+def _may_promise(key: str) -> bool:
+    """Whether a member with this key may be hidden for its name, or for what another member says its name is."""
+    return promise(key).secrecy is not Secrecy.NONE or key.lower() == "value"
+
+
+def _shown(value: float) -> str:
+    """A number as a text. Whoever reads a number as a float writes `4711` as `4711.0`."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _suspects(redactor: Hider, scope: Scope, texts: Iterable[str]) -> frozenset[str]:
     """The texts that may hold something: those that a look through all of them at once comes across."""
-    ordered = [text for text in texts if text]
-    starts: list[int] = []
-    pieces: list[bytes] = []
-    size = 0
-    for text in ordered:
-        starts.append(size)
-        pieces.append(text.encode("utf-8", "surrogatepass"))
-        size += len(pieces[-1]) + len(_GAP)
+    ordered = [text for text in dict.fromkeys(texts) if text]
+    findings = redactor.find(_GAP.join(ordered).encode("utf-8", "surrogatepass"), scope)
+    if not findings:
+        return frozenset()
+    sizes = (len(text.encode("utf-8", "surrogatepass")) + len(_GAP) for text in ordered)
+    starts = list(accumulate(sizes, initial=0))
     found: set[str] = set()
-    for finding in redactor.find(_GAP.join(pieces), scope):
+    for finding in findings:
         first, last = bisect_right(starts, finding.start) - 1, bisect_right(starts, finding.end)
         found.update(ordered[max(0, first) : last])
     return frozenset(found)
@@ -91,6 +138,13 @@ class _Walk:
             return _DEEP
         if isinstance(value, str):
             return self._named(value, name)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            return self._number(value, name)
+        if isinstance(value, list | tuple):
+            walked = [self.value(inner, name, depth + 1) for inner in value]
+            return walked if isinstance(value, list) else tuple(walked)
         if isinstance(value, Mapping):
             return {
                 self._plain(key) if isinstance(key, str) else key: self.value(
@@ -98,11 +152,6 @@ class _Walk:
                 )
                 for key, inner in value.items()
             }
-        if isinstance(value, list | tuple):
-            walked = [self.value(inner, name, depth + 1) for inner in value]
-            return walked if isinstance(value, list) else tuple(walked)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return self._number(value, name)
         return value
 
     def _plain(self, text: str) -> str:
@@ -118,8 +167,7 @@ class _Walk:
 
     def _number(self, value: float, name: str) -> Any:
         """A number is a secret where a password would stand, or when all of it is one; parts are so by chance."""
-        # Whoever reads a number as a float writes `4711` as `4711.0`.
-        shown = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        shown = _shown(value)
         if promise(name).secrecy is Secrecy.STRONG:
             return self._redactor.mark(promise(name).kind, shown.encode()).decode()
         redacted = self._plain(shown)
