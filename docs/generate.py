@@ -340,8 +340,8 @@ TOLD = (
     ("journal", "at most 150 µs CPU", "CPU of one durable step"),
     ("resume", "under 1 s to the next step", "A run of 10,000 finished steps, killed and resumed: time to its next "
      "step"),
-    ("plans", "diamonds: at least 20 times", "Steps a second of one plan, eight at a time, against the best of LangGraph "
-     "and DBOS on SQLite at the same durability"),
+    ("plans", "diamonds: at least 20 times", "Steps a second of one plan, eight at a time, against the best of "
+     "LangGraph and DBOS on SQLite at the same durability"),
     ("call", "chat: one call for less CPU than every framework", "CPU of one governed, journaled model call, against "
      "the best of Pydantic AI, OpenAI Agents SDK and LangGraph"),
     ("call", "chat: one call for no more CPU than the openai SDK", "The same against the bare OpenAI SDK, which keeps "

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interlock
+from interlock.cli.door import Door
 from interlock.cli.output import Output, clean, one_line, visible
 from interlock.cli.wording import Cell, Ink
 from interlock.errors import NotFound
@@ -139,15 +140,21 @@ def test_quiet_leaves_the_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert "There is no run ID." in err
 
 
-def test_the_next_step_names_the_run_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(json=True).error(NotFound("Gone.", "`interlock run show ID` and IDEAS"), run="run_1")
+def test_the_next_step_can_be_typed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    door = Door(Output(json=True), home="my store", options=("--tools", "shop:ALL"))
+    door.refuse(NotFound("Gone.", "`interlock run show ID`, `interlock run resume ID` and IDEAS"), run="run_1")
     error = json.loads(capsys.readouterr().out)["error"]
     assert error == {
         "code": "run.not_found",
         "says": "Gone.",
-        "do": "`interlock run show run_1` and IDEAS",
+        "do": (
+            "`interlock run show run_1 --home 'my store'`, "
+            "`interlock run resume run_1 --tools shop:ALL --home 'my store'` and IDEAS"
+        ),
         "run": "run_1",
     }
+    again = error["do"]
+    assert door.typed(again, "run_1") == again  # what a process of its own has said already is not said twice
 
 
 def test_nobody_is_asked_where_nobody_can_answer() -> None:

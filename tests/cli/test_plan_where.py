@@ -62,6 +62,6 @@ def test_a_run_shows_where_its_tools_were_used(cli: Cli, tmp_path: Path) -> None
     told = json.loads(cli("--json", "--home", str(tmp_path / "home"), "run", "show", "r").out)
     assert [step["where"] for step in told["plan"]["steps"]] == ["native at openai", "local"]
     shown = cli("--home", str(tmp_path / "home"), "run", "show", "r", "--steps").out
-    assert 'web_search("query": "walrus") (native at openai)' in shown
+    assert 'web_search(query="walrus") (native at openai)' in shown
     assert 'web_search(query="walrus") native at openai' in shown
-    assert 'code_interpreter("code": "1") (local)' in shown
+    assert 'code_interpreter(code="1") (local)' in shown

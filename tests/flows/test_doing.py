@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -38,6 +39,12 @@ def busy() -> str:
     raise RateLimitError("Too many requests.")
 
 
+@tool(name="code_interpreter")
+def code(exit_code: int, stderr: str = "") -> dict[str, object]:
+    """Code that ended so."""
+    return {"exit_code": exit_code, "stdout": "", "stderr": stderr, "value": None}
+
+
 class Helper:
     """An agent that says what it was shown."""
 
@@ -51,7 +58,7 @@ class Helper:
         return Answer(output=f"did: {brief.text}", agent=self.id)
 
 
-TOOLS: dict[str, Tool] = {one.spec.name: one for one in (add, boom, busy)}
+TOOLS: dict[str, Tool] = {one.spec.name: one for one in (add, boom, busy, code)}
 
 
 async def named(name: str) -> Tool:
@@ -119,6 +126,22 @@ async def test_failures_are_sorted_by_kind_and_hold_up_only_what_needs_them() ->
     assert "rocket" in str(found["unknown"].error)
 
 
+async def test_code_that_breaks_is_no_completed_step() -> None:
+    trace = "Traceback (most recent call last):\n  ...\nValueError: no rows\n"
+    plan = Plan(
+        "p",
+        [
+            Step("good", tool="code_interpreter", tool_input={"exit_code": 0}),
+            Step("bad", tool="code_interpreter", tool_input={"exit_code": 1, "stderr": trace}),
+            Step("after", tool="add", tool_input={"one": 1, "other": 2}, dependencies=["bad"]),
+        ],
+    )
+    found = await done(plan)
+    assert [found[name].status for name in ("good", "bad", "after")] == ["completed", "failed", "skipped"]
+    assert found["bad"].error == "tool.error: The code ended with exit code 1: ValueError: no rows"
+    assert found["bad"].kind == "tool_error"
+
+
 async def test_tries_are_counted() -> None:
     found = await done(Plan("p", [Step("busy", tool="busy", metadata={"retries": 2})]))
     assert found["busy"].attempts == 3
@@ -143,6 +166,53 @@ def test_references_become_outputs() -> None:
     for wrong in ("${c}", "${a.cols}", "${a.rows.9}", "${b.x}"):
         with pytest.raises(ToolFailed):
             filled_in(wrong, inputs)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("$${a}", "${a}"),
+        ("$${HOME} $$", "${HOME} $$"),
+        ("$$${a}", "$7"),
+        ("$$$${a}", "$${a}"),
+        ("$${a} ${a}", "${a} 7"),
+    ],
+)
+def test_two_dollar_signs_are_no_reference(written: str, meant: str) -> None:
+    assert filled_in(written, {"a": 7}) == meant
+    named = [Step("a"), Step("b", tool="t", tool_input={"x": written}, dependencies=["a"])]
+    assert references_in(Plan("p", named)) == []
+
+
+def test_a_reference_to_no_step_says_which_was_meant_and_how_to_mean_none() -> None:
+    step = Step("b", tool="t", tool_input={"x": "${extrat}"}, dependencies=["extract"])
+    (fault,) = references_in(Plan("p", [Step("extract"), step]))
+    assert fault.says == "'b' uses ${extrat}, but there is no step 'extrat' (did you mean 'extract'?)."
+    assert "$${extrat}" in fault.do
+
+
+HOSTILE = ["$" * 200_000, "${" * 200_000, "${" * 200_000 + " ", "${a" + ".b" * 200_000 + " ", "${a.b" * 100_000 + " "]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:6])
+def test_a_text_that_only_looks_like_references_costs_no_time(text: str) -> None:
+    begun = time.process_time()
+    assert references_in(Plan("p", [Step("a", tool="t", tool_input={"x": text})]))[1:] == []
+    assert filled_in(text + " ", {"a": 1}) == text + " "
+    assert time.process_time() - begun < 2
+
+
+def test_no_more_references_are_found_fault_with_than_anyone_reads() -> None:
+    faults = references_in(Plan("p", [Step("a", tool="t", tool_input={"x": f"${{{'b' * 9_000}}}" * 1_000})]))
+    assert len(faults) == 10
+    assert all(len(fault.says + fault.do) < 1_000 for fault in faults)
+
+
+@pytest.mark.parametrize("value", ["${a}" * 20, ["${a}"] * 20, {"x": ["${a.0}"] * 20}])
+def test_references_are_not_filled_in_without_end(value: Any) -> None:
+    with pytest.raises(ToolFailed, match="16,000,000 characters together") as error:
+        filled_in(value, {"a": ["x" * 999_000]})
+    assert error.value.code == "tool.arguments"
 
 
 def test_a_reference_to_a_step_that_is_not_waited_for_is_found() -> None:

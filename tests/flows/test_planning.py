@@ -147,6 +147,18 @@ async def test_a_plan_with_fewer_steps_than_the_task_lists_is_sent_back() -> Non
     assert "keep every one" in str(planner.asked[1].context["correction"])
 
 
+def test_what_stands_below_an_item_belongs_to_it() -> None:
+    task = """Sales:
+    1. Load the tables
+       - orders
+       - customers
+    2. Report,
+       in one page
+    Mail it to ann.
+    """
+    assert outline_of(task).items == ("Load the tables - orders - customers", "Report, in one page")
+
+
 def test_a_plan_is_estimated_before_it_runs() -> None:
     plan = Plan("p", [Step("a", tool="t", tool_input={}), Step("b", dependencies=["a"]), Step("c")])
     assert estimate(plan, lambda sent, received: 100, 3) == {"cost_micros": 400, "seconds": 13.0, "agent_steps": 2}
@@ -157,3 +169,7 @@ def test_a_plan_is_estimated_before_it_runs() -> None:
 def test_a_plan_is_read_back_from_json() -> None:
     plan = plan_by_outline(SALES, outline_of(SALES), 10)
     assert plan_from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert Plan.from_json({**plan.to_json(), "tools": ["web_search"]}, [len]).tools == ("web_search", len)
+    with pytest.raises(UsageError, match="no 'stepps'"):
+        Plan.from_json({"stepps": [], "steps": [{"id": "a"}]})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from interlock import Budget, Platform, Task, TaskType
+from interlock import Budget, Plan, Platform, Step, Task, TaskType
 from interlock.errors import UsageError
 from interlock.platform.redacting import LiveTexts, redactor_for
 from interlock.platform.settings import Keys, Settings
@@ -92,6 +92,28 @@ async def test_a_known_secret_is_in_no_prompt_store_result_event_log_or_trace(
     }
     assert {name: leaked(text) for name, text in exits.items()} == {name: [] for name in exits}
     assert "What is [REDACTED" in sent
+
+
+async def test_what_looks_like_a_credential_in_an_agents_answer_leaves_by_no_step_of_a_plan(tmp_path: Path) -> None:
+    given: list[str] = []
+
+    def use(text: str) -> str:
+        """Use a text."""
+        given.append(text)
+        return "used"
+
+    steps = [
+        Step("ask", metadata={"agent": "clerk"}),
+        Step("use", tool="use", tool_input={"text": "${ask}"}, dependencies=["ask"]),
+    ]
+    async with Platform(home=tmp_path / "home") as platform:
+        platform.register_agent("clerk", lambda text: f"the token is {TOKEN}")
+        results = await platform.execute(Plan("p", steps, tools=[use]), "asks")
+        told = [json.dumps(event.to_json(), default=str) async for event in platform.replay("asks")]
+    assert [one.status for one in results] == ["completed", "completed"]
+    assert "[REDACTED:" in results[0].output
+    assert leaked(json.dumps([one.to_json() for one in results]) + "".join(given)) == []
+    assert leaked("".join(line for line in told if '"plan/ask/1/call"' not in line)) == []
 
 
 async def test_what_streams_is_what_the_result_says(tmp_path: Path) -> None:

@@ -120,3 +120,25 @@ async def test_a_plan_may_say_more_in_all_than_one_task_may_but_no_step_may(tmp_
         (result,) = await platform.execute(long)
         assert result.status == "skipped"
         assert "190 characters" in str(result.error)
+
+
+async def test_the_outputs_of_many_large_steps_are_whole_in_their_results_and_cut_in_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    def large(of: int) -> str:
+        """Give much."""
+        return str(of) * 900_000
+
+    def small() -> str:
+        """Give little."""
+        return "small"
+
+    steps = [Step(f"s{n}", tool="large", tool_input={"of": n}) for n in range(6)]
+    async with Platform(home=tmp_path) as platform:
+        handle = await platform.submit_plan(Plan("p", [*steps, Step("t", tool="small")], tools=[large, small]), "much")
+        outputs = (await handle.result()).output["outputs"]
+        results = (await platform.run_state("much")).results
+    assert [len(one.output) for one in results] == [900_000] * 6 + [5]
+    assert outputs["t"] == "small"
+    assert outputs["s3"]["cut"] == "900,000 characters; the whole is the output of s3 in run much"
+    assert sum(len(str(one)) for one in outputs.values()) < 4_100_000

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ async def test_what_a_rule_is_against_is_never_offered_to_the_provider(
     assert results["find"].kind == "refused"
     assert "No web here" in str(results["find"].error)
     assert run.cost_micros == 0
+
+
+@agents
+async def test_a_provider_that_uses_what_it_was_not_offered_is_written_up(tmp_path: Path, agent: str) -> None:
+    def both(view: RequestView) -> Reply:
+        found = worked(view)
+        return replace(found, native=(*found.native, *ran_code(view.api, "print(1)", "1.", stdout="1\n").native))
+
+    async with SimulatedProvider(both) as sim, house(tmp_path, sim, agent) as platform:
+        _, run = await carried_out(platform, SEARCH)
+    [note] = [one for one in run.notes if one.code == "tool.native_unoffered"]
+    assert (note.level, note.path) == ("warning", "plan/find/1")
+    assert note.says.endswith("used tools of its own that nobody has allowed here: code_interpreter.")
 
 
 async def test_what_comes_back_passes_the_gate_like_any_tools_result(tmp_path: Path) -> None:

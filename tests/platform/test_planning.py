@@ -121,3 +121,41 @@ async def test_a_step_names_a_servers_tool_with_or_without_the_servers_label(tmp
             assert platform.faults_of_plan(Plan("p", steps, tools=tools)) == []
             results = await platform.execute(Plan("p", steps, tools=tools))
     assert [(result.status, result.output) for result in results] == [("completed", "hello")] * 2
+
+
+async def test_a_failure_that_was_resumed_is_not_the_end_of_what_is_watched(tmp_path: Path) -> None:
+    broken = [True]
+
+    def flaky(number: int) -> int:
+        """Works the second time."""
+        if broken:
+            raise ValueError(broken.pop())
+        return number
+
+    plan = Plan("p", [Step("a", tool="flaky", tool_input={"number": 1})], tools=[flaky])
+    async with Platform(home=tmp_path) as platform:
+        (first,) = await platform.execute(plan, "again")
+        failed_at = (await platform.show("again")).seq
+        (second,) = await platform.execute(plan, "again", resume=True)
+        assert (first.status, second.status, second.attempts) == ("failed", "completed", 2)
+        assert first.completed_at is not None
+        assert second.started_at is not None
+        assert second.started_at >= first.completed_at  # how long it lay between is no part of how long it took
+        events = [event async for event in platform.watch("again")]
+        assert [event.data["status"] for event in events if event.kind == "run.finished"] == ["failed", "completed"]
+        assert events[-1].data == {"status": "completed"}
+        events = [event async for event in platform.watch("again", after=failed_at, resumed_at=failed_at)]
+        assert [event.kind for event in events][-2:] == ["run.finished", "result"]
+
+
+async def test_of_many_failures_a_few_are_named_and_the_rest_is_counted(tmp_path: Path) -> None:
+    def broken(number: int) -> int:
+        """Never works."""
+        raise ValueError(number)
+
+    steps = [Step(f"s{n}", tool="broken", tool_input={"number": n}) for n in range(7)]
+    async with Platform(home=tmp_path) as platform:
+        handle = await platform.submit_plan(Plan("p", steps, tools=[broken]), "many", max_concurrent=1)
+        result = await handle.result()
+        assert str(result.error).endswith("7 steps of the plan failed: s0, s1, s2, s3, s4 and 2 more.")
+        assert "`interlock run show many`" in str(result.hint)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,23 @@ def left_by_kill(home: Path) -> None:
         assert process.stdout is not None
         assert sorted(process.stdout.readline() for _ in range(2)) == ["begun pull\n", "begun push\n"]
         process.kill()
+
+
+async def test_a_damaged_run_is_left_as_it_is_and_the_others_go_on(tmp_path: Path) -> None:
+    left_by_kill(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "interlock.db")) as db, db:
+        db.execute("DELETE FROM facts WHERE run_id = 'push-1' AND seq = 2")
+    async with Platform(home=tmp_path) as platform:
+        for one in (pull, push):
+            platform.register_tool(one)
+        taken_up = await platform.recover()
+        assert (taken_up, {name: error.code for name, error in taken_up.left.items()}) == (
+            ["pull-1"],
+            {"push-1": "store.gap"},
+        )
+        finished = (await platform.wait("pull-1")).finished
+        assert finished is not None
+        assert finished.status == "completed"
 
 
 async def test_a_run_whose_tools_are_missing_is_left_as_it_is_and_the_others_go_on(

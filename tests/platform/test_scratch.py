@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from interlock.platform.doctor import check_scratch
 from interlock.platform.scratch import Leftover, Scratch
 from interlock.platform.settings import load
 from interlock.testing import FakeClock
+from interlock.tools.folders import remove
 from interlock.tools.python import folder_name
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 
@@ -161,6 +163,41 @@ def test_files_that_cannot_be_copied_are_an_error_and_leave_nothing(tmp_path: Pa
     with pytest.raises(StoreFailed, match="cannot be copied"):
         scratch.copy("parent", "child")
     assert [one.name for one in scratch.folders()] == ["parent"]
+
+
+@pytest.fixture
+def emptied(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is removed whatever is in it; pytest cannot do that."""
+    yield tmp_path
+    remove(tmp_path)
+
+
+async def test_code_that_nests_folders_without_end_holds_up_nothing_but_its_own_fork(emptied: Path) -> None:
+    tmp_path = emptied
+    code = "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')"
+    deep = Step("deep", tool="code_interpreter", tool_input={"code": code})
+    async with platform(tmp_path) as made:
+        [result] = await made.execute(Plan("p", [deep]), run_id="deep", tools=["code_interpreter"])
+        assert result.status == "completed", result.error
+        with pytest.raises(StoreFailed, match="cannot be copied") as error:
+            await made.fork("deep", from_step="deep", run_id="child", tools=["code_interpreter"])
+        assert "nested" in error.value.do
+        await ran(made, "plain")
+    folder_for(tmp_path, "plain")
+    scratch, later = scratch_of(tmp_path), NOW + 40 * DAY
+    for folder in scratch.folders():
+        os.utime(folder, (NOW, NOW))
+    assert [one.folder.name for one in scratch.remove(scratch.old(later), None, later)] == ["deep", "plain"]
+    assert scratch.folders() == []
+
+
+def test_a_removal_that_was_cut_off_does_not_hold_up_the_next_one_of_the_same_run(tmp_path: Path) -> None:
+    scratch = scratch_of(tmp_path)
+    folder_for(tmp_path, "old")
+    (scratch.folder / ".going-old" / "half").mkdir(parents=True)
+    old = [one for one in scratch.old(NOW + 40 * DAY) if one.folder.name == "old"]
+    assert scratch.remove(old, None, NOW + 40 * DAY) == old
+    assert scratch.folders() == []
 
 
 def test_the_command_line_says_what_it_would_free_and_frees_it(tmp_path: Path, cli: Cli) -> None:  # noqa: F811

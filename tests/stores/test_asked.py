@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 
+from interlock.errors import StoreFailed
+from interlock.records.charge import Account, Charge
 from interlock.records.fact import (
     ApprovalUsed,
     GateAnswered,
@@ -18,6 +23,7 @@ from interlock.records.fact import (
     RunFinished,
     RunStarted,
     RunWaiting,
+    StepStarted,
 )
 from interlock.records.run import fold
 from interlock.stores.asked import Asked
@@ -123,12 +129,13 @@ async def test_what_another_driver_asked_is_withdrawn_by_whoever_goes_on(path: P
 async def test_what_was_in_doubt_before_there_was_a_place_for_it_is_found_in_an_older_store(path: Path) -> None:
     journal = SqliteJournal(path)
     doubts = [QuestionAsked(path=f"tool/{n}", question_id=f"q_{n:04}", about="in_doubt", says="?") for n in (1, 2)]
-    for run in ("waits", "over"):
+    endings = {"waits": RunWaiting(reason="person"), "paused": RunWaiting(reason="paused")}
+    for run in ("waits", "paused", "over"):
         claim = Claim(run_id=run, owner=journal.owner, fence=1, seq=0)
         admitted = RunAdmitted(task={"description": "x", "user": "ann"}, task_id=run, flow="task", digest=run)
         await journal.append(run, [admitted, question(3), *doubts], claim=claim)
         await journal.append(run, [QuestionAnswered(question_id="q_0002", answer="skip", by="ben")])
-        ending = RunWaiting(reason="person") if run == "waits" else RunFinished(status="cancelled")
+        ending = endings.get(run, RunFinished(status="cancelled"))
         await journal.append(run, [RunStarted(driver=journal.owner, fence=1), ending], claim=claim)
     await journal.close()
     with sqlite3.connect(path) as old:
@@ -139,7 +146,91 @@ async def test_what_was_in_doubt_before_there_was_a_place_for_it_is_found_in_an_
 
     journal = SqliteJournal(path)
     found = {(row.run_id, row.question_id): row.asked.about for row in await journal.questions()}
-    assert found == {("waits", "q_0001"): "in_doubt", ("waits", "q_0003"): "approval"}
+    about = {"q_0001": "in_doubt", "q_0003": "approval"}
+    assert found == {(run, name): what for run in ("waits", "paused") for name, what in about.items()}
     await journal.append("waits", [QuestionAnswered(question_id="q_0001", answer="repeat", by="ben")])
-    assert [row.question_id for row in await journal.questions()] == ["q_0003"]
+    assert [row.question_id for row in await journal.questions() if row.run_id == "waits"] == ["q_0003"]
+    await journal.close()
+
+
+async def asked_in(path: Path, *runs: str) -> SqliteJournal:
+    """A store with runs that each wait for a person."""
+    journal = SqliteJournal(path)
+    for run in runs:
+        claim = Claim(run_id=run, owner=journal.owner, fence=1, seq=0)
+        admitted = RunAdmitted(task={"description": "x", "user": "ann"}, task_id=run, flow="task", digest=run)
+        await journal.append(run, [admitted, question(1)], claim=claim)
+    return journal
+
+
+def damage(path: Path, run: str, body: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE questions SET body = ? WHERE run_id = ?", (body, run))
+
+
+@pytest.mark.parametrize("body", ['{"x":', "[]", "{}"])
+async def test_an_answer_to_a_damaged_question_leaves_nothing_half_written(path: Path, body: str) -> None:
+    journal = await asked_in(path, "bad", "good")
+    damage(path, "bad", body)
+    answer = QuestionAnswered(question_id="q_0001", answer="allow", by="ben", digest="d1")
+    for _ in range(2):
+        with pytest.raises(StoreFailed) as error:
+            await journal.append("bad", [answer])
+        assert error.value.code == "store.corrupt"
+    held = threading.Event()
+    first = asyncio.ensure_future(journal.change(lambda db: held.wait(5)))
+    await asyncio.sleep(0.05)  # the next two come in while the writer is busy, and so make one group
+    both = [asyncio.ensure_future(journal.append(run, [answer])) for run in ("bad", "good")]
+    await asyncio.sleep(0)
+    held.set()
+    await first
+    found = await asyncio.gather(*both, return_exceptions=True)
+    assert [type(one) for one in found] == [StoreFailed, int]
+    assert [len(await journal.read(run)) for run in ("bad", "good")] == [2, 3]
+    await journal.close()
+
+
+async def test_a_damaged_question_does_not_hide_the_others(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = await asked_in(path, "bad", "good")
+    damage(path, "bad", "[]")
+    assert [row.run_id for row in await journal.questions()] == ["good"]
+    assert "store.corrupt run=bad question=q_0001" in caplog.text
+    await journal.close()
+
+
+async def test_a_change_that_is_refused_in_the_middle_changes_nothing(path: Path) -> None:
+    journal = await asked_in(path, "run")
+
+    def change(db: sqlite3.Connection) -> None:
+        db.execute("UPDATE questions SET state = 'void'")
+        raise StoreFailed("Not this.")
+
+    with pytest.raises(StoreFailed, match="Not this"):
+        await journal.change(change)
+    assert [row.state for row in await journal.questions(state="")] == ["pending"]
+    await journal.close()
+
+
+async def test_what_a_run_held_is_charged_at_its_end_also_when_its_group_was_written_one_by_one(path: Path) -> None:
+    journal = await asked_in(path, "bad")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE questions SET allowed_by = '{'")
+    day = Account(key="day", name="day", limit=100, unit="usd")
+    claim = Claim(run_id="run", owner=journal.owner, fence=1, seq=0)
+    admitted = RunAdmitted(task={"description": "x"}, task_id="run", flow="task", digest="run")
+    await journal.append("run", [admitted, RunStarted(driver=journal.owner, fence=1)], claim=claim)
+    begun = StepStarted(path="a", what="model", name="a", attempt=1, key="a", repeatable=True, hold_micros=40)
+    await journal.append("run", [begun], claim=claim, charge=Charge(micros=40, accounts=(day,)))
+    held = threading.Event()
+    first = asyncio.ensure_future(journal.change(lambda db: held.wait(5)))
+    await asyncio.sleep(0.05)
+    answer = QuestionAnswered(question_id="q_0001", answer="allow", by="ben", digest="d1")
+    ends = [
+        asyncio.ensure_future(journal.append("run", [RunFinished(status="cancelled")], claim=claim)),
+        asyncio.ensure_future(journal.append("bad", [answer])),
+    ]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(first, *ends, return_exceptions=True)
+    assert [(row.spent, row.reserved) for row in await journal.accounts()] == [(40, 0)]
     await journal.close()

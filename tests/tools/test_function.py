@@ -334,6 +334,18 @@ def test_a_function_that_cannot_be_a_tool_is_refused_when_it_is_decorated(fn: An
     assert caught.value.exit_code == 2
 
 
+def takes_one_of_two(a: int, b: NoJson | None = None) -> None: ...
+
+
+@pytest.mark.parametrize(("fn", "told"), [(takes_object, "'a' has the type NoJson,"), (takes_one_of_two, "'b' has")])
+def test_a_parameter_that_json_cannot_carry_is_named_in_one_line(fn: Any, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        tool(fn)
+    assert told in caught.value.says
+    assert "\n" not in caught.value.says
+    assert "msgspec" not in caught.value.says
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "1"])
 def test_a_timeout_that_makes_no_sense_is_refused(timeout: Any) -> None:
     with pytest.raises(UsageError):

@@ -20,6 +20,7 @@ def folder(tmp_path: Path) -> Path:
     (home / "a.md").write_text("# Refunds\n\nCustomers get refunds within 14 days.\n")
     (home / "deep" / "b.txt").write_text("Shipping takes three days.\nRefunds take longer abroad.\n")
     (home / "image.bin").write_bytes(b"refunds\0\1\2")
+    (home / "paper.pdf").write_bytes(b"%PDF-1.7 refunds \xff\xfe")  # its words are packed away, what is not is no text
     return home
 
 

@@ -234,6 +234,9 @@ class _Work:
         response = read_back(output)
         self.usage += response.usage
         self.cost_micros = add_micros(self.cost_micros, output["cost_micros"])
+        if unoffered := own.unoffered(response):
+            says = f"{agent.provider.name} used tools of its own that nobody has allowed here: {', '.join(unoffered)}."
+            await bench.note("warning", "tool.native_unoffered", says)
         if own.take(response):  # vendors report searches, but not what it costs to run code
             says = f"{agent.provider.name} ran code on its side; its cost has a fixed fee for that, not what is billed."
             await bench.note("info", "price.native_tool", says)

@@ -131,6 +131,10 @@ class OwnTools:
         """The tools that are offered."""
         return tuple(self.uses)
 
+    def unoffered(self, response: ModelResponse) -> list[str]:
+        """Which tools of its own the provider used for an answer although they were not offered."""
+        return [name for name in used(response) if name not in self.uses]
+
     def counted(self, response: ModelResponse) -> ModelResponse:
         """An answer with the places to run code that were opened for it in its usage."""
         opened = self._opened(response)

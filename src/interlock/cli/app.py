@@ -221,7 +221,7 @@ def guarded(door: Door, work: Callable[[], object]) -> int:
 
 def _ended(door: Door, error: InterlockError) -> int:
     try:
-        door.out.error(error, run=door.run)
+        door.refuse(error, run=door.run)
     except InterlockError:  # not even that can be printed
         return 1
     return error.exit_code

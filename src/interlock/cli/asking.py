@@ -59,7 +59,7 @@ async def ask_in_place(door: Door, platform: Platform, approval: Approval, stop:
         try:
             return await asking.until_answered()
         except InterlockError as error:
-            door.out.error(error, run=approval.run_id)
+            door.refuse(error, run=approval.run_id)
             return error.code in ("approval.already_answered", "approval.void", "approval.expired")
 
 

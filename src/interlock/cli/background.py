@@ -57,7 +57,7 @@ def _launch(door: Door, given: dict[str, Any]) -> int:
     child.wait()
     failed = record.get("error", {})
     door.run = failed.get("run")
-    door.out.error(_not_launched(door, failed), run=door.run)
+    door.refuse(_not_launched(door, failed), run=door.run)
     return child.returncode or 1
 
 
@@ -124,7 +124,7 @@ def _launched(door: Door, record: dict[str, Any], child: subprocess.Popen[bytes]
     if record["error"] is not None:
         error = from_code(record["error"]["code"], record["error"]["says"], record["error"]["do"])
         if not door.out.json:
-            door.out.error(error, run=run_id)
+            door.refuse(error, run=run_id)
         return child.wait()
     door.out.say(f"It goes on by itself, in process {record['pid']}. Watch it: {watch}")
     return 0

@@ -153,9 +153,9 @@ async def perform(door: Door, order: Order, launched: Callable[[Run], None] | No
             Ink(handle.run_id, "bold"),
             Ink("  Ctrl-C stops it here; it can be resumed." if door.out.is_live else "", "dim"),
         )
-        options = words_of(order.allow, order.simulated)
-        again = door.command("run resume", handle.run_id, *options)
-        return await stay(door, platform, handle.result(), stop, Stay(again=again, options=options))
+        door.options = words_of(order.allow, order.simulated)
+        again = door.command("run resume", handle.run_id, *door.options)
+        return await stay(door, platform, handle.result(), stop, Stay(again=again, options=door.options))
 
 
 async def go_on_with(
@@ -183,22 +183,36 @@ async def go_on_with(
         The exit code.
     """
     from interlock.cli.plan_files import tools_named
+    from interlock.cli.plans import tell_plan
     from interlock.cli.runs import who
 
     async with signals() as stop, platform_for(door, allow, simulated=simulated) as platform:
         door.run = run_id = await platform.find(given)
+        door.options = words_of(allow, simulated, modules)
         run = await platform.show(run_id)
-        done = sum(step.status == "finished" for step in run.steps.values())
         if not run.status.is_final or run.status is TaskStatus.FAILED:
-            door.out.say(Ink(run_id, "bold"), f"  is at fact {run.seq}: {count(done, 'step')} done, not repeated")
+            door.out.say(Ink(run_id, "bold"), f"  is at fact {run.seq}: {_done(run)} done, not repeated")
         if launched is not None:
             launched(run)
         tools = tools_named(modules) if modules else None
         result = platform.resume(run_id, in_doubt=in_doubt, by=who(), tools=tools)
         told = 0 if run.status is TaskStatus.COMPLETED else run.seq
-        options = words_of(allow, simulated, modules)
-        again = door.command("run resume", run_id, *options)
-        return await stay(door, platform, result, stop, Stay(again=again, told=told, options=options))
+        again = door.command("run resume", run_id, *door.options)
+        is_plan = run.admitted is not None and run.admitted.flow == "plan"
+        tell = (lambda platform, result: tell_plan(door, platform, result)) if is_plan else None
+        return await stay(door, platform, result, stop, Stay(again=again, told=told, tell=tell, options=door.options))
+
+
+def _done(run: Run) -> str:
+    """How much of a run is finished: of a plan the steps it is made of, else everything that was a step."""
+    from interlock.flows.plan import plan_of
+    from interlock.flows.plan_results import results_of
+
+    plan = plan_of(run)
+    if plan is None:
+        return count(sum(step.status == "finished" for step in run.steps.values()), "step")
+    done = sum(result.status == "completed" for result in results_of(run, plan))
+    return f"{done} of {count(len(plan.steps), 'step')}"
 
 
 async def _watch(door: Door, given: str) -> int:

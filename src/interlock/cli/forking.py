@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,17 +21,21 @@ from interlock.cli.wording import Cell, Ink, finite, marked, money, took, usd
 
 if TYPE_CHECKING:
     from interlock.platform.comparison import RunDiff, Side, StepDiff
+    from interlock.platform.handle import Handle
+    from interlock.platform.platform import Platform
     from interlock.records.run import Run
 
 #: Characters of one side of a difference that are shown to people; JSON has all of it.
 SHOWN = 300
+#: Characters of an id that leave room for `-fork-2`.
+LONGEST = 180
 
 
 @click.command("fork", cls=Verb)
 @click.argument("run_id", metavar="ID")
 @click.option("--from", "from_step", metavar="STEP", required=True, help="From which step on all is done anew.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A new value, like input.limit=10.")
-@click.option("--run-id", "child", metavar="ID", help="Your own id for the new run.")
+@click.option("--run-id", "child", metavar="ID", help="Your own id for the new run; else that of a run q4 is q4-fork.")
 @click.option("--tools", "modules", multiple=True, metavar="WHERE", help="Tools: module:attribute, or a plan file.")
 @click.option("--allow", multiple=True, metavar="COMMAND", help="Let this command run too; may be repeated.")
 @click.option("--user", metavar="NAME", help="For whom it is done; by default the parent's user.")
@@ -74,9 +80,10 @@ async def _tried(door: Door, given: str, from_step: str, changes: dict[str, Any]
         if journal is None:
             raise NotFound(f"There is no run {given}.")
         found = fork_of(await load_run(journal, run_id), from_step, changes)
-    kept = [one.path for one in found.kept]
+    kept = [one.path for one in found.kept if found.plan is None or one.failure is None]
     if door.out.json:
         detail = {"from": found.step, "kept": kept, "approvals_kept": 0, "to_do": [one.id for one in found.to_do]}
+        detail["left_undone"] = found.left_undone
         door.out.record({"target": run_id, "applied": False, "dry_run": True, "detail": detail})
         return
     to_do = f" To do: {', '.join(one.id for one in found.to_do)}." if found.plan is not None else ""
@@ -96,24 +103,58 @@ async def perform_fork(door: Door, given: dict[str, Any], launched: Callable[[Ru
     """
     allow, simulated = tuple(given["allow"]), bool(given["simulated"])
     async with signals() as stop, platform_for(door, allow, simulated=simulated) as platform:
-        handle = await platform.fork(
-            given["run_id"],
-            from_step=given["from_step"],
-            changes=given["changes"],
-            run_id=given["child"],
-            tools=tools_named(given["modules"]),
-            user=given["user"],
-        )
-        door.run = handle.run_id
+        handle = await _begun(door, platform, given)
+        door.run, door.options = handle.run_id, words_of(allow, simulated, given["modules"])
         run = await platform.show(handle.run_id)
         if launched is not None:
             launched(run)
         door.out.say(Ink(handle.run_id, "bold"), f"  {run.notes[0].says}" if run.notes else "")
-        options = words_of(allow, simulated, given["modules"])
-        again = door.command("run resume", handle.run_id, *options)
-        is_plan = run.admitted is not None and run.admitted.flow == "plan" and not door.out.json
+        again = door.command("run resume", handle.run_id, *door.options)
+        is_plan = run.admitted is not None and run.admitted.flow == "plan"
         tell = (lambda platform, result: tell_plan(door, platform, result)) if is_plan else None
-        return await stay(door, platform, handle.result(), stop, Stay(again=again, tell=tell, options=options))
+        return await stay(door, platform, handle.result(), stop, Stay(again=again, tell=tell, options=door.options))
+
+
+async def _begun(door: Door, platform: Platform, given: dict[str, Any]) -> Handle:
+    """Fork; where the tools of the steps are missing, say with which they were begun."""
+    from interlock.errors import UsageError
+    from interlock.flows.doubts import options_for, tools_of
+
+    parent = await platform.find(given["run_id"])
+    try:
+        return await platform.fork(
+            parent,
+            from_step=given["from_step"],
+            changes=given["changes"],
+            run_id=given["child"] or await _own_id(platform, parent),
+            tools=tools_named(given["modules"]),
+            user=given["user"],
+        )
+    except UsageError as error:
+        options = options_for(tools_of(await platform.show(parent)))
+        if error.code == "usage.unknown_tool" and options and not given["modules"]:
+            changes = [word for pair in given["changes"].items() for word in ("--set", _pair(*pair))]
+            words = [parent, "--from", given["from_step"], *changes, *options]
+            error.do = f"It was begun with {shlex.join(options)}: `{door.command('run fork', *words)}`."
+        raise
+
+
+def _pair(name: str, value: Any) -> str:
+    """A change as `--set` takes it."""
+    plain = isinstance(value, str) and _value(value) == value
+    return f"{name}={value if plain else json.dumps(value, ensure_ascii=False)}"
+
+
+async def _own_id(platform: Platform, parent: str) -> str | None:
+    """The id of a fork that is given none: `q4-fork` of `q4`, then `q4-fork-2`; a new one where nobody chose either."""
+    from interlock.platform.ids import is_made
+    from interlock.stores.journal import Query
+
+    if is_made(parent) or len(parent) > LONGEST:
+        return None
+    taken = {row.run_id for row in await platform.runs(Query(run_prefix=f"{parent}-fork", limit=10_000))}
+    names = (f"{parent}-fork{f'-{number}' if number > 1 else ''}" for number in count(1))
+    return next(name for name in names if name not in taken)
 
 
 @click.command("diff", cls=Verb)

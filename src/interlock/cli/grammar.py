@@ -18,6 +18,8 @@ Places = Mapping[str, tuple[str, str]]
 
 _UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(?P<number>[-+]?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*(?P<unit>[a-z]*)", re.I)
+#: How a text begins that is a list, and not an option.
+_LIST = re.compile(r"-\s")
 
 
 class Verb(click.Command):
@@ -26,6 +28,15 @@ class Verb(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += common_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; one that begins with a dash and a space, as a list does, is a text and no option."""
+        takes = {name for one in self.params if isinstance(one, click.Option) and not one.is_flag for name in one.opts}
+        before = ["", *args]
+        texts = [word for last, word in zip(before, args, strict=False) if _LIST.match(word) and last not in takes]
+        if texts and "--" not in args:
+            args = [*(word for word in args if word not in texts), "--", *texts]
+        return super().parse_args(ctx, args)
 
 
 class Noun(click.Group):

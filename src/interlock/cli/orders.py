@@ -46,7 +46,7 @@ def read_order(door: Door, text: str, given: dict[str, Any]) -> Order:
     elif given["agent"] is not None:
         context["agent"] = _known_agent(door, given["agent"])
     task = Task(
-        _from_stdin() if text == "-" else text,
+        text_of(text),
         type=TaskType(given["kind"]) if given["kind"] else None,
         id=given["task_id"],
         requires_system_access=given["system"],
@@ -83,6 +83,15 @@ def _context(given: tuple[str, ...]) -> dict[str, Any]:
             raise UsageError(f"--context {one[:60]!r} is not JSON.", code="usage.option") from None
         found |= read
     return found
+
+
+def text_of(given: str) -> str:
+    """A task as it was given: `-` stands for what is on standard input.
+
+    Raises:
+        UsageError: what is there cannot be read.
+    """
+    return _from_stdin() if given == "-" else given
 
 
 def _from_stdin() -> str:

@@ -171,9 +171,9 @@ class Output:
         self._err(f"{clean(question)} [y/N] ", flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    def error(self, error: InterlockError, *, run: str | None = None) -> None:
+    def error(self, error: InterlockError, *, do: str | None = None, run: str | None = None) -> None:
         """Say what went wrong and what to do: on stderr for people, as one JSON object on stdout for machines."""
-        do = re.sub(r"\bID\b", run, error.do) if run else error.do
+        do = error.do if do is None else do
         if self.json:
             told: Mapping[str, Any] = {
                 "code": error.code,

@@ -126,6 +126,11 @@ def write_plan(path: Path, plan: Plan) -> None:
         raise UsageError(says, "Check the folder.", code="usage.plan_file") from error
 
 
+def is_plan_file(where: str) -> bool:
+    """Whether `--tools` takes this for a plan's file, and not for a module."""
+    return where.endswith((".yaml", ".yml", ".json"))
+
+
 def tools_named(given: Sequence[str]) -> list[Any]:
     """The tools that `--tools` names: `module:attribute` of code, or a plan's file whose `tools` are meant.
 
@@ -134,7 +139,7 @@ def tools_named(given: Sequence[str]) -> list[Any]:
     """
     found: list[Any] = []
     for one in given:
-        if one.endswith((".yaml", ".yml", ".json")):
+        if is_plan_file(one):
             found += read_plan(Path(one)).plan.tools
             continue
         at = _imported(one)

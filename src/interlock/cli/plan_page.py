@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from interlock.cli.door import Door
 from interlock.cli.plan_files import levels
+from interlock.cli.show import called
 from interlock.cli.wording import Cell, Ink, count, marked, money, took, usd
 from interlock.flows.plan import paths_of, plan_of
 from interlock.flows.plan_results import results_of, where_used
-from interlock.records.plan import Plan, Step, StepResult
+from interlock.records.plan import Plan, Step, StepResult, followers_of
 from interlock.records.run import Run
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 DEEPEST = 8
 #: Characters of one input or error that are shown to people.
 SHOWN = 2_000
+#: So many steps alike, one after the other, are shown to people as the first and the last of them.
+ALIKE = 20
+#: So many failures are explained to people, and so many steps named in one line.
+NAMED = 10
+#: So many lines of a run's answer are shown to people.
+LINES = 60
 
 
 def show_plan(door: Door, plan: Plan, estimate: Mapping[str, Any], places: Mapping[str, Where]) -> None:
@@ -46,25 +54,58 @@ def show_plan(door: Door, plan: Plan, estimate: Mapping[str, Any], places: Mappi
     door.out.answer("")
     rows: list[list[Cell | str]] = [
         [_in_tree(step, depth), ", ".join(step.dependencies) or "–", _tool(step, places.get(step.id)), _says(step)]
-        for step, depth in levels(plan)
+        for step, depth in _tree(plan)
     ]
     door.out.table(("step", "needs", "tool", "what"), rows, spare=("needs",))
 
 
-def show_steps(door: Door, run: Run) -> bool:
-    """Print the steps of a plan's run, and of those that did not work why; False where the run has no plan."""
+def show_steps(door: Door, run: Run, *, whole: bool = False, interrupted: bool = False) -> bool:
+    """Print the steps of a plan's run, and of those that did not work why; False where the run has no plan.
+
+    Args:
+        door: Where it is asked for.
+        run: The run.
+        whole: Whether people too are shown all of them, however many are alike.
+        interrupted: Whether whoever drove the run is dead, and what was running is not running any more.
+    """
     plan = plan_of(run)
     if plan is None:
         return False
+    whole = whole or not door.out.for_people
     results = {result.step_id: result for result in results_of(run, plan)}
     door.out.answer("")
     headers = ("step", "state", "tries", "took", "cost", "needs", "what")
-    rows = [_row(run, step, depth, results[step.id]) for step, depth in levels(plan)]
-    door.out.table(headers, rows, spare=("needs", "cost", "tries"))
-    for step, _ in levels(plan):
-        if results[step.id].status == "failed":
-            _explain(door, step, results)
+    rows = [_row(run, step, depth, results[step.id], interrupted=interrupted) for step, depth in _tree(plan)]
+    door.out.table(headers, rows if whole else _folded(rows), spare=("needs", "cost", "tries"))
+    failed = [step for step in plan.steps if results[step.id].status == "failed"]
+    for step in failed if whole else failed[:NAMED]:
+        _explain(door, step, results)
+    if not whole and (len(failed) > NAMED or len(_folded(rows)) < len(rows)):
+        told = f"{progress_of(list(results.values()))}; all of them: {door.command('run show', run.run_id)} | less"
+        door.out.answer(f"\n{told}")
     return True
+
+
+def _folded(rows: Sequence[list[Cell | str]]) -> list[list[Cell | str]]:
+    """Rows of which many alike, one after the other, are only their first and last."""
+    found: list[list[Cell | str]] = []
+    for state, stretch in groupby(rows, key=lambda row: row[1]):
+        alike = list(stretch)
+        if len(alike) >= ALIKE:
+            between = f"{len(alike) - 6:,} more"
+            alike = [*alike[:3], ["…", state, "", "", "", "", between], *alike[-3:]]
+        found += alike
+    return found
+
+
+def tell_answer(door: Door, run_id: str, output: Any) -> None:
+    """Print what a plan's run brought; at a terminal only the beginning of very much."""
+    lines = json.dumps(output, indent=2, ensure_ascii=False, default=str).split("\n")
+    if not door.out.for_people or len(lines) <= LINES:
+        door.out.answer(output)
+        return
+    whole = f"{door.command('run show', run_id, '--json')} | jq .output"
+    door.out.answer("\n".join([*lines[:LINES], f"… {len(lines) - LINES:,} more lines; the whole: {whole}"]))
 
 
 def steps_as_json(run: Run, *, content: bool) -> dict[str, Any] | None:
@@ -94,13 +135,13 @@ def progress_of(results: list[StepResult]) -> str:
     told = []
     for status in ("completed", "failed", "skipped", "cancelled", "awaiting_approval"):
         number = sum(result.status == status for result in results)
-        told += [f"{number} {status.replace('_', ' ')}"] if number else []
+        told += [f"{number:,} {status.replace('_', ' ')}"] if number else []
     return f"{', '.join(told) or 'nothing done'} of {count(len(results), 'step')}"
 
 
-def _row(run: Run, step: Step, depth: int, result: StepResult) -> list[Cell | str]:
+def _row(run: Run, step: Step, depth: int, result: StepResult, *, interrupted: bool) -> list[Cell | str]:
     kept = _kept_from(run, step)
-    status = "kept" if kept else result.status
+    status = "kept" if kept else "interrupted" if interrupted and result.status == "running" else result.status
     mark = marked(status)
     why = result.error if result.kind != "in_doubt" else ""  # that is told below, with the commands that answer
     where = where_used(run, step)
@@ -128,10 +169,17 @@ def _explain(door: Door, step: Step, results: Mapping[str, StepResult]) -> None:
             ("description", step.description[:SHOWN]),
             ("tool", step.tool or ""),
             ("input", json.dumps(step.tool_input, ensure_ascii=False)[:SHOWN] if step.tool_input is not None else ""),
-            ("needs", "\n".join(f"{need}: {results[need].status}" for need in step.dependencies) or "nothing"),
-            ("holds up", ", ".join(_held_up(step.id, results))),
+            ("needs", _few(door, [f"{need}: {results[need].status}" for need in step.dependencies], "\n") or "nothing"),
+            ("holds up", _few(door, _held_up(step.id, results), ", ")),
         ]
     )
+
+
+def _few(door: Door, names: Sequence[str], between: str) -> str:
+    """Names, for people not more than can be read."""
+    if not door.out.for_people or len(names) <= NAMED:
+        return between.join(names)
+    return between.join([*names[:NAMED], f"{len(names) - NAMED:,} more"])
 
 
 def _held_up(step_id: str, results: Mapping[str, StepResult]) -> list[str]:
@@ -142,6 +190,20 @@ def _held_up(step_id: str, results: Mapping[str, StepResult]) -> list[str]:
 def _kept_from(run: Run, step: Step) -> str:
     paths = paths_of(run, step.id)
     return run.steps[paths[-1]].inherited if paths else ""
+
+
+def _tree(plan: Plan) -> Iterator[tuple[Step, int]]:
+    """The steps in an order in which they can be done, each below the last of those it builds on, and how deep."""
+    waits_for = {step.id: len(step.dependencies) for step in plan.steps}
+    followers = followers_of(plan.steps)
+    ready = [(step, 0) for step in reversed(plan.steps) if not step.dependencies]
+    while ready:
+        step, depth = ready.pop()
+        yield step, depth
+        for follower in reversed(followers[step.id]):
+            waits_for[follower.id] -= 1
+            if waits_for[follower.id] == 0:
+                ready.append((follower, depth + 1))
 
 
 def _in_tree(step: Step, depth: int) -> Cell:
@@ -160,7 +222,7 @@ def _tool(step: Step, at: Where | None) -> str:
 def _says(step: Step) -> str:
     if step.description or step.tool is None:
         return step.description or "–"
-    return f"{step.tool}({json.dumps(step.tool_input or {}, ensure_ascii=False)[1:-1][:120]})"
+    return called(step.tool, dict(step.tool_input)) if step.tool_input is not None else step.tool
 
 
 def _lines(given: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 
 from interlock.cli.door import Door
 from interlock.cli.grammar import Dollars, Duration, Verb
-from interlock.cli.plan_files import read_plan, tools_named, write_plan, written
+from interlock.cli.plan_files import is_plan_file, read_plan, tools_named, write_plan, written
 from interlock.cli.staying import Stay, exit_code, platform_for, stay, tell_result, words_of
 from interlock.cli.stopping import signals
 from interlock.cli.wording import Ink, count
@@ -41,13 +41,14 @@ def make(door: Door, /, task: str, out: Path | None, names: tuple[str, ...], **g
     \b
       interlock plan make "1. extract sales 2. compare regions 3. write a report" --out plan.yaml
 
-    Without --out the plan goes to standard output. Nothing is carried out.
+    TASK `-` is read from standard input. Without --out the plan goes to standard output. Nothing is carried out.
     """
+    from interlock.cli.orders import text_of
     from interlock.cli.plan_page import tell_warnings
 
     if out is not None and out.exists():
         raise UsageError(f"{out} is there already.", "Choose another name.", code="usage.plan_file")
-    plan = asyncio.run(_made(door, task, [*names, *tools_named(given.pop("modules"))], given))
+    plan = asyncio.run(_made(door, text_of(task), [*names, *tools_named(given.pop("modules"))], given))
     if out is not None:
         write_plan(out, plan)
     if door.out.json:
@@ -57,6 +58,8 @@ def make(door: Door, /, task: str, out: Path | None, names: tuple[str, ...], **g
     else:
         door.out.answer(str(out))
         door.out.say(f"{count(len(plan.steps), 'step')}. Look at it: {door.command('plan show', str(out))}")
+    if plan.metadata.get("planner") == "outline":
+        door.out.say(Ink("There is no key: these are the steps that the task lists, and no model was asked.", "dim"))
     tell_warnings(door, plan)
 
 
@@ -165,6 +168,7 @@ async def _carried_out(door: Door, order: _Order) -> int:
     from interlock.platform.executor import Executor
 
     found, tools = read_plan(order.file), tools_named(order.modules)
+    tools_from = _tools_from(order, found.plan)
     executor = Executor(order.max_concurrent, order.timeout, order.attempts)
     async with signals() as stop, platform_for(door, order.allow, simulated=order.simulated) as platform:
         told, anew = await _told_before(platform, order)
@@ -177,22 +181,28 @@ async def _carried_out(door: Door, order: _Order) -> int:
             user=order.user,
             executor=executor,
             resume=order.resume,
-            tools_from=order.modules,
+            tools_from=tools_from,
             max_cost=order.max_cost,
         )
-        if anew is not None:
-            door.out.say(Ink("  ! ", "warn"), anew)
-        door.run = handle.run_id
+        door.run, door.options = handle.run_id, words_of(order.allow, order.simulated, tools_from)
         door.out.say(Ink(handle.run_id, "bold"), f"  {count(len(found.plan.steps), 'step')}")
+        for warning in filter(None, [anew, await _of_another_plan(platform, order, found.plan)]):
+            door.out.say(Ink("  ! ", "warn"), warning)
         how = Stay(
             again=_again(door, order, handle.run_id),
             told=told,
             teller=JsonLines(door.out) if door.out.json else None,
-            tell=lambda platform, result: tell_plan(door, platform, result, anew),
+            tell=lambda platform, result: tell_plan(door, platform, result, anew, with_steps=True),
             orderly=True,
-            options=words_of(order.allow, order.simulated, order.modules),
+            options=door.options,
         )
         return await stay(door, platform, handle.result(), stop, how)
+
+
+def _tools_from(order: _Order, plan: Plan) -> tuple[str, ...]:
+    """Where the tools can be found again, as `--tools` takes it: also in the file, where it describes MCP servers."""
+    own = is_plan_file(str(order.file)) and any(isinstance(one, Mapping) for one in plan.tools)
+    return tuple(dict.fromkeys([*order.modules, *([str(order.file)] if own else [])]))
 
 
 async def _told_before(platform: Platform, order: _Order) -> tuple[int, str | None]:
@@ -208,12 +218,29 @@ async def _told_before(platform: Platform, order: _Order) -> tuple[int, str | No
     return 0, begun_anew(order.run_id, await platform.runs(Query(limit=NEWEST)))
 
 
+async def _of_another_plan(platform: Platform, order: _Order, plan: Plan) -> str | None:
+    """What is to be known of a run that goes on with other steps than its file has by now."""
+    from interlock.flows.plan import plan_of
+
+    if not order.resume or order.run_id is None:
+        return None
+    begun = plan_of(await platform.show(order.run_id))
+    if begun is None or begun.to_json()["steps"] == plan.to_json()["steps"]:
+        return None
+    return (
+        f"{order.run_id} goes on with the steps it began with; those in {order.file} are others. "
+        "`interlock run fork` changes a step, another --run-id begins anew."
+    )
+
+
 def _again(door: Door, order: _Order, run_id: str) -> str:
     options = words_of(order.allow, order.simulated, order.modules)
     return door.command("plan run", str(order.file), "--run-id", run_id, "--resume", *options)
 
 
-async def tell_plan(door: Door, platform: Platform, result: TaskResult, anew: str | None = None) -> int:
+async def tell_plan(
+    door: Door, platform: Platform, result: TaskResult, anew: str | None = None, *, with_steps: bool = False
+) -> int:
     """Print what a plan's run came to.
 
     Args:
@@ -221,22 +248,29 @@ async def tell_plan(door: Door, platform: Platform, result: TaskResult, anew: st
         platform: The platform.
         result: The run's result.
         anew: What is to be known of a run that should go on and was begun, because it was not there.
+        with_steps: Whether JSON is the last of the run's facts, with the result of every step.
 
     Returns:
         The exit code: of failures that are all for want of a key 4, all refusals 5, all for want of money 6.
     """
-    from interlock.cli.plan_page import progress_of
+    from interlock.cli.plan_page import progress_of, tell_answer
+    from interlock.platform.result import TaskResult
 
     results = list((await platform.run_state(result.run_id)).results)
     code = exit_code(result)
     kinds = {one.kind for one in results if one.status == "failed"}
     if result.error_code == "plan.steps_failed" and len(kinds) == 1:
         code = {"authentication": 4, "refused": 5, "over_budget": 6}.get(kinds.pop(), code)
+    if door.out.json and not with_steps:
+        door.out.record(result.to_dict())
+        return code
     if door.out.json:
         steps = [one.to_json() for one in results]
         told = {"run_id": result.run_id, "result": result.to_dict(), "steps": steps, "begun_anew": anew}
         door.out.record({"kind": "result", **told})
         return code
     door.out.say(Ink(f"  {progress_of(results)}", "dim"))
-    tell_result(door, result)
+    if result.output is not None:
+        tell_answer(door, result.run_id, result.output)
+    tell_result(door, TaskResult({**result, "output": None}))
     return code

@@ -23,6 +23,7 @@ class PrivateLog(logging.FileHandler):
         self.setFormatter(lines)
 
     def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private)
 
 

@@ -14,6 +14,8 @@ from interlock.platform.events import Event
 
 #: How often the line at the bottom is drawn again, in seconds.
 BEAT = 0.25
+#: Characters of what a step is to do that are told.
+LONGEST = 80
 #: So many steps of a plan that are going on are shown at the bottom.
 MOST_AT_ONCE = 10
 
@@ -64,6 +66,7 @@ class Progress:
         self._done = 0
         self._heard = 0
         self._steps = 0
+        self._aims: dict[str, str] = {}
         self._asks_agents = True
         self._ended = 0
         self._broken = 0
@@ -127,6 +130,8 @@ class Progress:
         if "task" in data:
             plan = data["task"].get("context", {}).get("plan") if data["flow"] == "plan" else None
             self._steps = len(plan["steps"]) if plan else 0
+            for step in plan["steps"] if plan else ():
+                self._aims[f"plan/{step['id']}"] = step["description"][:LONGEST]
             # Who does agents' work is of no interest to a plan in which there is none.
             self._asks_agents = not plan or any(step.get("tool_input") is None for step in plan["steps"])
             return
@@ -140,7 +145,8 @@ class Progress:
         return [Ink("  = ", "dim"), f"kept: {told}"] if told else []
 
     def _starts(self, data: dict[str, Any], at: float) -> None:
-        path, what = data["path"], describe(data["what"], data["name"], data.get("input"))
+        path = data["path"]
+        what = self._aims.get(path.partition("~")[0]) or describe(data["what"], data["name"], data.get("input"))
         self._begun[path] = (what, at)
         if (step := self._called_by(path)) in self._begun:
             self._begun[step] = (what, self._begun[step][1])
@@ -183,6 +189,7 @@ class Progress:
 
     def _over(self, data: dict[str, Any]) -> list[Piece]:
         mark = marked(data["status"])
+        self._broken = 0  # if the run goes on after this, what failed is tried again
         figures = f"  {took(data['seconds'])}  {usd(data.get('cost_micros', 0))}"
         return [Ink(f"  {mark.text}", mark.style), Ink(figures, "dim")]
 

@@ -29,7 +29,7 @@ async def show_run(door: Door, given: str, *, content: bool, steps: bool = False
         NotFound: there is no such run.
     """
     from interlock.cli.doubts import doubt_card, doubts_in
-    from interlock.cli.plan_page import show_steps
+    from interlock.cli.plan_page import show_steps, tell_answer
     from interlock.flows.doubts import options_for, tools_of
     from interlock.platform.lookup import find_run, load_run, row_of
 
@@ -41,8 +41,9 @@ async def show_run(door: Door, given: str, *, content: bool, steps: bool = False
     if door.out.json:
         door.out.record(as_json(door, run, row, content=content))
         return
-    door.out.pairs(_head(run, row, time.time()))
-    is_plan = show_steps(door, run)
+    door.options = tuple(options_for(tools_of(run)))
+    door.out.pairs(_head(door, run, row, time.time()))
+    is_plan = show_steps(door, run, whole=steps, interrupted=state(row) == "interrupted")
     if run.steps and (steps or content or not is_plan):
         door.out.answer("")
         names = step_names(run)
@@ -55,17 +56,21 @@ async def show_run(door: Door, given: str, *, content: bool, steps: bool = False
         door.out.pairs(doubt_card(door, one, run))
     if run.finished is not None and run.finished.output is not None:
         door.out.answer("")
-        door.out.answer(run.finished.output)
+        if is_plan:
+            tell_answer(door, run_id, run.finished.output)
+        else:
+            door.out.answer(run.finished.output)
     elif waiting := [one for one in run.open_questions() if one.about == "approval" and not _is_late(one)]:
         door.out.say(Ink(f"Look at what is asked: {door.command('approval show', waiting[0].question_id)}", "dim"))
     elif not doubts and not run.status.is_final and not row.driven:
-        go_on = door.command("run resume", run_id, *options_for(tools_of(run)))
+        go_on = door.command("run resume", run_id, *door.options)
         door.out.say(Ink(f"Nobody drives it. Go on: {go_on}", "dim"))
 
 
-def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
+def _head(door: Door, run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
     mark = marked(state(row))
     failure = run.finished.failure if run.finished else None
+    do = door.typed(failure.do, run.run_id) if failure else ""
     return [
         ("run", run.run_id),
         ("state", Cell(mark.text, state(row), mark.style)),
@@ -87,14 +92,15 @@ def _head(run: Run, row: RunRow, now: float) -> list[tuple[str, Cell | str]]:
         ("questions", "\n".join(asked(run))),
         ("refused", "\n".join(refusals(run))),
         ("notes", "\n".join(note.says for note in run.notes)),
-        ("error", Cell(f"{failure.says}\n{failure.do}".strip(), failure.says, "bad") if failure else ""),
+        ("error", Cell(f"{failure.says}\n{do}".strip(), failure.says, "bad") if failure else ""),
         ("error code", failure.code if failure else ""),
     ]
 
 
 def refusals(run: Run) -> list[str]:
     """What the gate did not allow, with the rule that said so."""
-    return [f"{gate.name}: {gate.reason} ({gate.rule})" for gate in run.gates if gate.effect == "block"]
+    told = (f"{gate.name}: {gate.reason} ({gate.rule})" for gate in run.gates if gate.effect == "block")
+    return list(dict.fromkeys(told))
 
 
 def asked(run: Run) -> list[str]:

@@ -62,7 +62,7 @@ async def stay(door: Door, platform: Platform, result: Awaitable[TaskResult], st
     progress = how.teller or Progress(door.out)
     ended = asyncio.ensure_future(result)
     helpers: list[asyncio.Future[Any]] = [
-        asyncio.ensure_future(progress.follow(platform.watch(door.run), told=how.told)),
+        asyncio.ensure_future(progress.follow(platform.watch(door.run, resumed_at=how.told), told=how.told)),
         asyncio.ensure_future(progress.beat()),
         asyncio.ensure_future(stop.asked.wait()),
     ]
@@ -118,7 +118,7 @@ def _interrupted(door: Door, how: Stay, *, by_machine: bool) -> int:
         door.out.record({"kind": "parked", "run_id": door.run, "do": how.again})
     else:
         says = "Stopped by a signal; the run can be resumed."
-        door.out.error(InterlockError(says, how.again, code="run.interrupted"), run=door.run)
+        door.refuse(InterlockError(says, how.again, code="run.interrupted"), run=door.run)
     return 0 if orderly else INTERRUPTED
 
 
@@ -136,7 +136,7 @@ def tell_result(door: Door, result: TaskResult) -> int:
         door.out.answer(result.output)
     if result.error_code:
         says = (result.error or "").removeprefix(f"{result.error_code}: ")
-        door.out.error(from_code(result.error_code, says, result.hint or ""), run=result.run_id)
+        door.refuse(from_code(result.error_code, says, result.hint or ""), run=result.run_id)
     elif not result.status.is_final:
         waits = f": {result.hint}" if result.hint else "."
         door.out.say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -14,25 +13,26 @@ from interlock.agents.context import whole_characters
 from interlock.engine.approving import Passage, Remake, pass_gate
 from interlock.engine.attempt import try_once
 from interlock.engine.clock import Clock
+from interlock.engine.doubting import ask_whether_to_repeat, settle
 from interlock.engine.observer import SpanHandle
-from interlock.engine.parking import Parked
 from interlock.engine.reserving import paid_for, write_intent
 from interlock.engine.retry import Again, after_failure
 from interlock.engine.veiled import cleaned, without_credentials
 from interlock.engine.written import answered as answered
 from interlock.engine.written import error_of
 from interlock.engine.written import failure_of as failure_of
-from interlock.errors import AgentFailed, InterlockError, StepLost, StoreFailed
+from interlock.errors import AgentFailed, InterlockError, StoreFailed
+from interlock.records.doubt import UNKNOWN_OUTCOME
 from interlock.records.fact import (
     Noted,
-    QuestionAsked,
     StepFailed,
     StepFinished,
     StepKind,
     StepStarted,
 )
 from interlock.records.money import NOTHING_USED
-from interlock.records.run import UNKNOWN_OUTCOME, StepRun, in_doubt
+from interlock.records.run import StepRun
+from interlock.records.veil import Veil
 from interlock.records.verdict import Act, Permit, refusal
 from interlock.stores.encoding import as_read_back
 
@@ -69,21 +69,18 @@ class RunBench:
         """The time the run goes by."""
         return self._drive.clock
 
+    @property
+    def veil(self) -> Veil:
+        """Hides secrets and credentials in what work brings."""
+        return self._drive.veil
+
     async def retake(self, name: str) -> None:
         """Take a step up again that was left to wait: what it has done so far is known, and is not done again."""
         await self._drive.catch_up(self._prefix + name)
 
     async def settle(self, name: str) -> None:
-        """Have a person say what became of what is in doubt below a step that failed, before it is tried again.
-
-        Raises:
-            StepLost: code `step.skipped`: it is not to be done again.
-            Parked: nobody has said so yet.
-        """
-        below = f"{self._prefix}{name}/"
-        for known in list(self._drive.run.steps.values()):
-            if known.path.startswith(below) and in_doubt(known):
-                await self._ask_whether_to_repeat(known)
+        """Before a step that failed is tried again: see `doubting.settle`."""
+        await settle(self._drive, self._prefix + name)
 
     def scope(self, name: str) -> RunBench:
         """The same bench with `name` before the names of its steps."""
@@ -151,7 +148,10 @@ class RunBench:
         drive = self._drive
         path = drive.take(self._prefix + name)
         known = drive.run.steps.get(path)
+        agents = what == "tool" and bool(self._agent)
         if known is not None and known.status == "finished":
+            if agents and not known.repeatable:
+                drive.in_doubt.add(path)
             return known.output
         tried = await self._pick_up(known) if known is not None else 0
         drive.check()
@@ -178,7 +178,7 @@ class RunBench:
         if passage.on_approval:
             attempts = 1  # it was allowed once: trying again is asking again
         work = passage.about_edit(act)
-        job = _Job(self._drive, work, started, passage.facts, passage.permit, timeout, heartbeat, attempts)
+        job = _Job(self._drive, work, started, passage.facts, passage.permit, timeout, heartbeat, attempts, agents)
         return (await job.run()).output
 
     def _signed(self, act: Act) -> Act:
@@ -195,35 +195,10 @@ class RunBench:
             await self._drive.wait_until(known.again_at, f"the next try of {known.path}")
             return known.attempts
         if not known.repeatable:
-            await self._ask_whether_to_repeat(known)
+            await ask_whether_to_repeat(self._drive, known)
             return known.attempts  # it counts, so that a second doubt is a second question
         # The try that was cut off does not count: it is made again, under the same key.
         return known.attempts - 1
-
-    async def _ask_whether_to_repeat(self, known: StepRun) -> None:
-        drive = self._drive
-        # A doubt is about one try: the answer to another one says nothing about it.
-        question_id = _short_digest(f"{drive.run_id}|{known.path}|doubt|{known.started_at}|{known.attempts}")
-        asked = drive.run.questions.get(question_id)
-        if asked is not None and asked.answer == "repeat":
-            return
-        says = f"{known.name} was cut off in the middle; it may have happened or not."
-        if asked is not None and asked.answer is not None:
-            says = f"{known.name} was cut off in the middle, and {asked.by} said to skip it."
-            do = "It is not done again by any resume; a fork does it: `interlock run fork ID --from STEP`."
-            error = StepLost(says, do, code="step.skipped")
-            await drive.pen.write(
-                [StepFailed(path=known.path, attempt=known.attempts, failure=failure_of(error), seconds=0)]
-            )
-            raise error
-        if asked is None:
-            asks: dict[str, Any] = {"kind": known.what, "name": known.name}
-            if isinstance(known.input, dict) and isinstance(known.input.get("arguments"), dict):
-                asks["arguments"] = known.input["arguments"]
-            question = QuestionAsked(path=known.path, question_id=question_id, about="in_doubt", says=says, asks=asks)
-            await drive.pen.write([question])
-        do = f"`interlock run resume {drive.run_id} --repeat {known.path}` or `--skip {known.path}`"
-        raise Parked("person", ref=question_id, says=f"{says} Look whether it did, then {do}.")
 
     async def _pass_gate(self, judge: Act, attempt: int, remake: Remake | None) -> Passage:
         """Ask the gate, and people where it wants that; what they said is written together with the step's intent."""
@@ -240,7 +215,7 @@ class RunBench:
 class _Job:
     """All tries of one step, from its first intent to its last outcome."""
 
-    __slots__ = ("_act", "_attempts", "_drive", "_facts", "_heartbeat", "_permit", "_started", "_timeout")
+    __slots__ = ("_act", "_agents", "_attempts", "_drive", "_facts", "_heartbeat", "_permit", "_started", "_timeout")
 
     def __init__(
         self,
@@ -252,6 +227,7 @@ class _Job:
         timeout: float | None,
         heartbeat: float | None,
         attempts: int | None,
+        agents: bool,
     ) -> None:
         self._drive = drive
         self._act = act
@@ -261,6 +237,8 @@ class _Job:
         self._timeout = timeout
         self._heartbeat = heartbeat
         self._attempts = attempts
+        #: Whether it is an agent's tool call: should its work fail afterwards, it was done all the same.
+        self._agents = agents
 
     async def run(self) -> Done:
         drive = self._drive
@@ -317,8 +295,6 @@ class _Job:
 
     async def _finished(self, done: Done, begun: float) -> Done:
         started, drive = self._started, self._drive
-        if not started.repeatable:
-            drive.in_doubt.discard(started.path)
         drive.spent(done.usage, done.cost_micros)
         try:
             # What cannot be written must fail this step, not a later one; and the flow goes on with what a
@@ -328,6 +304,8 @@ class _Job:
             wrong = AgentFailed(f"{started.name} returned something JSON cannot carry.", code="agent.output_not_json")
             await drive.pen.write([self._failure(wrong, begun, done=done)])
             raise wrong from error
+        if not started.repeatable and not self._agents:
+            drive.in_doubt.discard(started.path)
         fact = StepFinished(
             path=started.path,
             attempt=started.attempt,
@@ -392,7 +370,3 @@ class _Job:
         error = self._drive.cut_off_error()
         if error is not None:
             self._drive.pen.write_later([self._failure(error, begun)])
-
-
-def _short_digest(text: str) -> str:
-    return "q_" + hashlib.sha256(text.encode()).hexdigest()[:16]

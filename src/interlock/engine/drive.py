@@ -120,7 +120,7 @@ class Drive:
         self._draining = False
         self._paused = run.paused
         self._paths: set[str] = set()
-        #: What must not be done twice and is under way here, or was cut off.
+        #: What must not be done twice and is under way here, was cut off, or was done by an agent that is at work.
         self.in_doubt: set[str] = set()
         self._task: asyncio.Task[Any] | None = None
         self._deadline_alarm: Alarm | None = None

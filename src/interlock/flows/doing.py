@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from interlock.agents.agent import Attempt, BenchAgent, Brief
 from interlock.engine.bench import RunBench
+from interlock.engine.veiled import without_credentials
 from interlock.errors import AgentFailed, InterlockError, Refused, ToolFailed
 from interlock.flows.plan import StepDoer, Work
-from interlock.records.plan import Fault, Plan, Step, StepResult
+from interlock.flows.showing import shown as shown
+from interlock.records.plan import MOST_FAULTS, Fault, Plan, Step, StepResult, meant
 from interlock.tools.result import MAX_RESULT, was_cut
 from interlock.tools.tool import TOOL_ACTS, Caller, Tool, repeatable_for
-
-#: What all inputs of one step may show an agent together, in characters; above it each is cut to its share.
-MAX_INPUTS = 60_000
 
 INSTRUCTIONS = (
     "You carry out one step of a larger plan. Do this step and nothing else; the results of the steps it builds on are "
@@ -25,7 +24,15 @@ INSTRUCTIONS = (
     "complete enough for the steps that build on it; say plainly what could not be done."
 )
 
-_REFERENCE = re.compile(r"\$\{([^}\s.]+)((?:\.[^}\s.]+)*)\}")
+#: Most characters of outputs in one step's arguments, each counted as often as it is referred to.
+MOST_FILLED = 16_000_000
+#: Most characters of a reference that an error shows.
+_SHOWN = 200
+#: The built-in tool that runs code. What it ran may have failed although the tool has not.
+CODE = "code_interpreter"
+#: Two dollar signs stand for one, as in a Makefile: `$${HOME}` is the text `${HOME}`, and no reference.
+#: No letter is read twice, whatever the text: a brace ends each attempt, and nothing that was read is given back.
+_REFERENCE = re.compile(r"(?<!\$)(\$++)\{([^{}\s.]++)((?:\.[^{}\s.]++)*+)\}")
 
 #: Failures by the beginning of their code, the longest that fits: what people and programs sort them by.
 _KINDS = {
@@ -84,7 +91,7 @@ def step_doer(
             tool = await tool_named(step.tool) if step.tool is not None else None
             if tool is not None and (step.tool_input is not None or _wants_nothing(tool)):
                 at_provider = elsewhere(step, tool)
-                output = await (_call(tool, work) if at_provider is None else at_provider(work))
+                output = _worked(step, await (_call(tool, work) if at_provider is None else at_provider(work)))
             else:
                 output = await _ask(*await agent_for(step), work)
         except InterlockError as error:
@@ -135,6 +142,23 @@ async def _call(tool: Tool, work: Work) -> Any:
     )
 
 
+def _worked(step: Step, output: Any) -> Any:
+    """What a tool gave back, unless it is that of code that broke: whatever builds on it would build on nothing.
+
+    Raises:
+        ToolFailed: the code ended with an error.
+    """
+    code = output.get("exit_code") if step.tool == CODE and isinstance(output, Mapping) else 0
+    if not code:
+        return output
+    written = str(output.get("stderr") or output.get("stdout") or "").strip() or "it wrote nothing."
+    raise ToolFailed(
+        f"The code ended with exit code {code}: {written.splitlines()[-1][:500]}",
+        "See all that it wrote with `interlock run show ID --content`.",
+        code="tool.error",
+    )
+
+
 def caller_at(caller: Caller, attempt: Attempt) -> Caller:
     """The caller of one try of a call."""
     return replace(caller, path=attempt.path, key=attempt.key, timeout=attempt.timeout)
@@ -151,62 +175,64 @@ async def _ask(name: str, agent: BenchAgent, work: Work) -> Any:
         text += f"\nUse the tool {step.tool}."
     with bench.span(agent.id, "agent"):
         answer = await agent.work(Brief(text=text, context=context, instructions=INSTRUCTIONS), bench.lent_to(name))
-    return answer.output
-
-
-def shown(inputs: Mapping[str, Any], run_id: str, budget: int = MAX_INPUTS) -> dict[str, Any]:
-    """What a step's agent sees of the outputs it builds on: whole where they are small, else their beginning and end.
-
-    Args:
-        inputs: Outputs by step.
-        run_id: The run, so that what is cut can be found.
-        budget: Characters for all of them together.
-    """
-    texts = {name: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for name, one in inputs.items()}
-    if sum(map(len, texts.values())) <= budget:
-        return dict(inputs)
-    left, share = budget, budget
-    cut: dict[str, Any] = {}
-    for place, (name, text) in enumerate(sorted(texts.items(), key=lambda item: len(item[1]))):
-        share = left // (len(texts) - place)  # what the small ones leave over goes to the large ones
-        if len(text) <= share:
-            cut[name], left = inputs[name], left - len(text)
-            continue
-        half = share // 2
-        cut[name] = {
-            "cut": f"{len(text):,} characters; the whole is the output of {name} in run {run_id}",
-            "begins": text[:half],
-            "ends": text[-half:],
-        }
-        left -= share
-    return {name: cut[name] for name in inputs}
+    return await without_credentials(bench.veil, answer.output)  # as what a tool brings, and what a whole task brings
 
 
 def filled_in(value: Any, inputs: Mapping[str, Any]) -> Any:
     """A tool's arguments with outputs in place of references.
 
     `"${extract}"` becomes the output of the step `extract` as it is, `"${extract.rows.0}"` a part of it, and
-    `"about ${extract.name}"` a text with it.
+    `"about ${extract.name}"` a text with it. `"$${extract}"` is the text `${extract}`.
 
     Raises:
-        ToolFailed: code `tool.arguments`: there is no such output, or no such part.
+        ToolFailed: code `tool.arguments`: there is no such output, or no such part, or all are too large together.
     """
-    if isinstance(value, str):
-        whole = _REFERENCE.fullmatch(value)
-        if whole is not None:
-            return _part(inputs, whole)
-        return _REFERENCE.sub(lambda found: _as_text(_part(inputs, found)), value)
-    if isinstance(value, Mapping):
-        return {key: filled_in(below, inputs) for key, below in value.items()}
-    if isinstance(value, list):
-        return [filled_in(below, inputs) for below in value]
-    return value
+    return _Filling(inputs).value(value)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """Arguments on their way: how much more of the outputs they may hold."""
+
+    inputs: Mapping[str, Any]
+    left: int = MOST_FILLED
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            whole = _REFERENCE.fullmatch(value)
+            if whole is not None and whole[1] == "$":
+                return self._part(whole)
+            return _REFERENCE.sub(self._in_text, value)
+        if isinstance(value, Mapping):
+            return {key: self.value(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [self.value(below) for below in value]
+        return value
+
+    def _in_text(self, found: re.Match[str]) -> str:
+        dollars = "$" * (len(found[1]) // 2)
+        return dollars + (_as_text(self._part(found)) if _is_reference(found) else found[0].lstrip("$"))
+
+    def _part(self, found: re.Match[str]) -> Any:
+        part = _part(self.inputs, found)
+        self.left -= len(_as_text(part))
+        if self.left < 0:  # a few letters in a plan stand for megabytes, as often as they are written
+            raise ToolFailed(
+                f"The outputs that this step refers to have more than {MOST_FILLED:,} characters together.",
+                "Let the steps write files and return their names.",
+                code="tool.arguments",
+            )
+        return part
+
+
+def _is_reference(found: re.Match[str]) -> bool:
+    return len(found[1]) % 2 == 1
 
 
 def _part(inputs: Mapping[str, Any], found: re.Match[str]) -> Any:
-    name, rest = found[1], found[2].split(".")[1:]
+    name, rest = found[2], found[3].split(".")[1:]
     if name not in inputs:
-        raise ToolFailed(f"{found[0]} names no step this one depends on.", code="tool.arguments")
+        raise ToolFailed(f"{found[0][:_SHOWN]} names no step this one depends on.", code="tool.arguments")
     at = inputs[name]
     if isinstance(at, str) and was_cut(at):  # a tool that goes on with a part, unknowing, would be wrong
         raise ToolFailed(
@@ -218,7 +244,7 @@ def _part(inputs: Mapping[str, Any], found: re.Match[str]) -> Any:
         for key in rest:
             at = at[int(key)] if isinstance(at, list) else at[key]
     except (KeyError, IndexError, ValueError, TypeError):
-        raise ToolFailed(f"The output of {name} has no part {found[2][1:]!r}.", code="tool.arguments") from None
+        raise ToolFailed(f"The output of {name} has no part {found[3][1:_SHOWN]!r}.", code="tool.arguments") from None
     return at
 
 
@@ -227,12 +253,20 @@ def _as_text(value: Any) -> str:
 
 
 def references_in(plan: Plan) -> list[Fault]:
-    """References in a plan's tool inputs to steps their own step does not depend on."""
-    faults = []
+    """References in a plan's tool inputs to steps that are not there, or that their own step does not depend on.
+
+    At most `MOST_FAULTS` of them.
+    """
+    faults: list[Fault] = []
+    ids = {step.id for step in plan.steps}
     for number, step in enumerate(plan.steps):
         for found in _REFERENCE.finditer(json.dumps(step.tool_input, ensure_ascii=False)) if step.tool_input else ():
-            if found[1] not in step.dependencies:
-                says = f"{step.id!r} uses {found[0]} but does not depend on {found[1]!r}."
-                do = f"Add {found[1]} to its dependencies."
+            if len(faults) < MOST_FAULTS and _is_reference(found) and found[2] not in step.dependencies:
+                told, name = found[0][:_SHOWN], found[2][:_SHOWN]
+                says = f"{step.id!r} uses {told} but does not depend on {name!r}."
+                do = f"Add {name} to its dependencies."
+                if found[2] not in ids:
+                    says = f"{step.id!r} uses {told}, but there is no step {name!r}{meant(name, ids)}."
+                    do = f"Name a step it depends on. Where these very characters are meant, write ${told}."
                 faults.append(Fault(says, ("steps", number, "tool_input"), do))
     return faults

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from interlock.errors import UsageError
 from interlock.flows.plan import PLAN, paths_of, plan_of, step_path
-from interlock.records.fact import StepInherited
+from interlock.records.doubt import done_by_agent, doubtful, doubts_below
+from interlock.records.fact import Failure, StepInherited
 from interlock.records.plan import Plan, Step, followers_of
 from interlock.records.run import Run, StepRun
 from interlock.records.task import json_copy
@@ -46,18 +47,27 @@ class Fork:
         return [one for one in self.plan.steps if step_path(one.id, 0) not in kept] if self.plan is not None else []
 
     @property
+    def left_undone(self) -> list[str]:
+        """The steps of the plan that may have happened in the parent and are not done anew."""
+        return [] if self.plan is None else [one.path.removeprefix("plan/") for one in self.kept if one.failure]
+
+    @property
     def says(self) -> str:
         """What it is, in one sentence."""
-        results = "1 result is" if len(self.kept) == 1 else f"{len(self.kept)} results are"
+        left = self.left_undone
+        number = len(self.kept) - len(left)
+        results = "1 result is" if number == 1 else f"{number} results are"
+        alone = f" Left undone, for nobody knows whether they happened: {', '.join(left[:NAMED])}." if left else ""
         changed = f" Changed: {', '.join(self.changed)}." if self.changed else ""
-        return f"Forked from {self.parent} at {self.step}; {results} kept, no approval is.{changed}"
+        return f"Forked from {self.parent} at {self.step}; {results} kept, no approval is.{alone}{changed}"
 
 
 def fork_of(run: Run, from_step: str, changes: Mapping[str, Any]) -> Fork:
     """Work out a fork of a run.
 
     Of a plan's run, every completed step is kept that does not build on `from_step`. Of any other run, whatever was
-    begun before that step and has ended is kept. A run that goes on gives what is finished.
+    begun before that step and has ended is kept. A run that goes on gives what is finished. A step that must not be
+    done twice and may have happened is left undone, with what builds on it, unless the fork begins there.
 
     Args:
         run: The parent.
@@ -99,12 +109,36 @@ def _kept_beside(run: Run, plan: Plan, step_id: str) -> tuple[StepInherited, ...
             if follower.id not in anew:
                 anew.add(follower.id)
                 waiting.append(follower.id)
-    kept = []
+    kept, unsure = [], doubtful(run)
     for step in plan.steps:
         paths = paths_of(run, step.id) if step.id not in anew else []
         if paths and run.steps[paths[-1]].status == "finished":
             kept.append(_inherited(run, run.steps[paths[-1]], step_path(step.id, 0)))
+        elif any(_may_have_happened(run, path, unsure) for path in paths):
+            kept.append(_left_undone(run, step.id, run.steps[paths[-1]]))
     return tuple(kept)
+
+
+def _may_have_happened(run: Run, path: str, unsure: Collection[str]) -> bool:
+    """Whether a try of a plan's step did, or may have done, what must not be done twice, and nobody said it may be."""
+    failure = run.steps[path].failure
+    if failure is not None and failure.code == "step.skipped":
+        return True
+    if path not in unsure:
+        return False
+    doubts = [one.path for one in doubts_below(run, path)] + [path] * bool(done_by_agent(run, path))
+    asked = (run.question_at(one, "in_doubt") for one in doubts)
+    return any(question is None or question.answer != "repeat" for question in asked)
+
+
+def _left_undone(run: Run, step_id: str, step: StepRun) -> StepInherited:
+    parent = step.inherited or run.run_id
+    failure = Failure(
+        code="step.skipped",
+        says=f"{step_id} may have happened in {parent}, and this fork does not begin there.",
+        do=f"If it is to be done anew: `interlock run fork {parent} --from {step_id}`.",
+    )
+    return replace(_inherited(run, step, step_path(step_id, 0)), output=None, failure=failure)
 
 
 def _kept_before(run: Run, path: str) -> tuple[StepInherited, ...]:
@@ -132,7 +166,7 @@ def _is_outcome(run: Run, step: StepRun) -> bool:
     if step.status != "failed" or step.failure is None:
         return step.status == "finished"
     ended_it = run.finished is not None and run.finished.failure == step.failure
-    return not ended_it and not step.failure.code.startswith(("run.", "step."))
+    return not ended_it and not step.failure.code.startswith(("run.", "step.in_doubt"))
 
 
 def _inherited(run: Run, step: StepRun, path: str) -> StepInherited:

@@ -12,12 +12,16 @@ from interlock.agents.agent import Attempt
 from interlock.engine.bench import RunBench
 from interlock.engine.drive import Flow, Outcome
 from interlock.engine.parking import Parked
-from interlock.errors import AgentFailed, InterlockError, OverBudget, from_code
+from interlock.errors import AgentFailed, AuthenticationError, InterlockError, OverBudget, from_code
+from interlock.flows.showing import shown
+from interlock.records.doubt import doubtful
 from interlock.records.plan import Plan, Step, StepResult, followers_of, plan_from_json
 from interlock.records.run import Run, StepRun
 
 #: Where a run's task carries its plan, and how it is to be executed.
 PLAN, EXECUTION = "plan", "execution"
+#: What the run's own output holds of those of its last steps, in characters; above it each is cut to its share.
+MAX_OUTPUTS = 4_000_000
 #: So many steps are begun in one turn of the loop.
 AT_ONCE = 32
 
@@ -127,6 +131,7 @@ class _Course:
         self._outputs: dict[str, Any] = {}
         self._failures: dict[str, InterlockError] = {}
         self._parked: list[Parked] = []
+        self._doubtful = doubtful(run) if run.rounds else set[str]()
 
     async def to_the_end(self) -> Outcome:
         async with asyncio.TaskGroup() as self._group:
@@ -134,11 +139,13 @@ class _Course:
         if self._parked:
             raise _spokesman(self._parked)
         ends = [step for step in self._plan.steps if not self._followers[step.id]]
+        outputs = {step.id: self._outputs[step.id] for step in ends if step.id in self._outputs}
         output = {
             "completed": len(self._outputs),
             "failed": len(self._failures),
             "skipped": len(self._plan.steps) - len(self._outputs) - len(self._failures),
-            "outputs": {step.id: self._outputs[step.id] for step in ends if step.id in self._outputs},
+            # The steps have them as they are: with all of hundreds of large ones, a run could not be held in memory.
+            "outputs": shown(outputs, self._bench.run_id, MAX_OUTPUTS),
         }
         return Outcome(output=output, agent="plan", failure=_failure(self._failures))
 
@@ -227,14 +234,16 @@ class _Course:
             act,
             what="step",
             label=step.tool or step.id,
-            input={"tool": step.tool, "needs": list(step.dependencies)},
+            input={name: of for name, of in (("tool", step.tool), ("needs", step.dependencies)) if of} or None,
             timeout=step.metadata.get("timeout", execution.timeout),
             attempts=step.metadata.get("retries", execution.retry_attempts - 1) + 1,
         )
 
     def _tried_before(self, step: Step, path: str) -> list[str]:
-        """Where the step was written down when it failed in earlier rounds of the run."""
-        return [one for one in paths_of(self._run, step.id) if one != path] if self._run.rounds else []
+        """Where the step was written down when it failed in earlier rounds of the run, if a person must be asked."""
+        if not self._doubtful:
+            return []
+        return [one for one in paths_of(self._run, step.id) if one != path and one in self._doubtful]
 
     def _path(self, step: Step) -> str:
         """Where this step is written down: again where it failed in this round or is under way, anew where it failed
@@ -259,9 +268,11 @@ def _spokesman(parked: list[Parked]) -> Parked:
 def _failure(failures: Mapping[str, InterlockError]) -> AgentFailed | None:
     if not failures:
         return None
-    names = ", ".join(list(failures)[:5]) + (" ..." if len(failures) > 5 else "")
+    names = ", ".join(list(failures)[:5]) + (f" and {len(failures) - 5} more" if len(failures) > 5 else "")
     number = "1 step" if len(failures) == 1 else f"{len(failures)} steps"
     do = "See why with `interlock run show ID`, then `interlock run resume ID`: what is done stays done."
+    if all(isinstance(error, AuthenticationError) for error in failures.values()):
+        do = f"{AuthenticationError.default_do} Then `interlock run resume ID`: what is done stays done."
     if all(isinstance(error, OverBudget) for error in failures.values()):
         fork = f"`interlock run fork ID --from {next(iter(failures))} --set max_cost=USD`"
         do = f"Raise the budget, then `interlock run resume ID`. What the plan itself may cost is raised by {fork}."

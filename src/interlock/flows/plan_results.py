@@ -74,7 +74,7 @@ def _result(run: Run, step: Step, costs: Mapping[str, int | None]) -> StepResult
     if not paths:
         return StepResult(step.id, "pending")
     found = run.steps[paths[-1]]
-    status = _state(run, found, paths[-1])
+    status = _state(run, found, paths)
     if status == "pending":
         return StepResult(step.id, "pending", attempts=_attempts(run, paths))
     failure = found.failure if status == "failed" else None
@@ -84,7 +84,7 @@ def _result(run: Run, step: Step, costs: Mapping[str, int | None]) -> StepResult
         status,
         output=found.output if status == "completed" else None,
         error=f"{failure.code}: {failure.says}" if failure is not None else None,
-        started_at=_time(run.steps[paths[0]].started_at),
+        started_at=_time(found.started_at),  # tried again after a resume: from there on
         completed_at=_time(ended) if ended else None,
         attempts=_attempts(run, paths),
         kind=_kind(failure),
@@ -92,7 +92,7 @@ def _result(run: Run, step: Step, costs: Mapping[str, int | None]) -> StepResult
     )
 
 
-def _state(run: Run, found: StepRun, path: str) -> StepState:
+def _state(run: Run, found: StepRun, paths: list[str]) -> StepState:
     match found.status:
         case "finished":
             return "completed"
@@ -103,7 +103,7 @@ def _state(run: Run, found: StepRun, path: str) -> StepState:
             return "waiting" if run.status not in _OVER else "cancelled"
     if run.status in _OVER:
         return "cancelled"
-    if any(question.path.startswith(f"{path}/") for question in run.open_questions()):
+    if any(f"{question.path}/".startswith(f"{path}/") for question in run.open_questions() for path in paths):
         return "awaiting_approval"
     return "running" if run.waiting is None else "waiting"
 

@@ -63,14 +63,28 @@ def outline_of(task: str) -> Outline:
     lines = task.splitlines()
     criteria = [" ".join(found[1].split()) for line in lines if (found := _CRITERION.match(line))]
     plain = [line for line in lines if not _CRITERION.match(line)]
-    numbered = [found[1].strip() for line in plain if (found := _NUMBERED.match(line))]
-    bulleted = [found[1].strip() for line in plain if (found := _BULLETED.match(line))]
+    numbered, bulleted = _listed(plain, _NUMBERED), _listed(plain, _BULLETED)
     if len(numbered) < 2:  # one line that begins with a number may number all steps itself
         numbered = _inline(task) or numbered
     items = numbered or bulleted
     words = re.findall(r"\w+", task)
     vague = len(words) < _VAGUE_BELOW and not items and not any(word.isdigit() for word in words)
     return Outline(items=tuple(items), criteria=tuple(criteria), vague=vague)
+
+
+def _listed(lines: Sequence[str], item: re.Pattern[str]) -> list[str]:
+    """The items of a list; what stands below one of them, further in, belongs to it."""
+    items: list[str] = []
+    margin = 0
+    for line in lines:
+        text = line.strip()
+        lead = len(line) - len(line.lstrip())
+        if found := item.match(line):
+            items.append(found[1].strip())
+            margin = lead
+        elif items and text and lead > margin:
+            items[-1] += f" {text}"
+    return items
 
 
 def _inline(task: str) -> list[str]:
@@ -201,7 +215,7 @@ def _read(found: Any, task: str, wanted: Mapping[str, Any], outline: Outline) ->
             {"task_description": task, "steps": steps, "metadata": {"planner": "model", **_remarks(outline, criteria)}}
         )
     except UsageError as error:
-        return None, [error.says]
+        return None, [error.says.removeprefix("The plan cannot be carried out: ")]
     except (ValueError, TypeError, KeyError, AttributeError):
         return None, ["It is not of the form asked for."]
     faults = list(_against(plan, wanted, outline))

@@ -9,6 +9,7 @@ import time
 from interlock.errors import UsageError
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_MADE = re.compile(f"run_[{_ALPHABET}]{{26}}")
 _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
 
 
@@ -22,6 +23,11 @@ def new_run_id(now: float | None = None, random: int | None = None) -> str:
     millis = int((time.time() if now is None else now) * 1000)
     chance = secrets.randbits(80) if random is None else random
     return "run_" + _digits(millis, 10) + _digits(chance, 16)
+
+
+def is_made(run_id: str) -> bool:
+    """Whether an id is one of ours, and not one that somebody chose."""
+    return _MADE.fullmatch(run_id) is not None
 
 
 def check_id(given: str) -> str:

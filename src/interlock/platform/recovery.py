@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from interlock.errors import UsageError
+from interlock.errors import InterlockError
 
 if TYPE_CHECKING:
     from interlock.platform.assembly import House
@@ -17,13 +17,13 @@ class Recovered(list[str]):
     """The runs that were taken up, by id.
 
     Attributes:
-        left: Those that were left as they are, because this process does not know their agents or tools, with what
-            is missing and the next step.
+        left: Those that were left as they are, because this process does not know their agents or tools, or because
+            what is written about them is damaged, each with the error that says what to do.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.left: dict[str, UsageError] = {}
+        self.left: dict[str, InterlockError] = {}
 
 
 async def recover(house: House) -> Recovered:
@@ -37,7 +37,7 @@ async def recover(house: House) -> Recovered:
     async def can_go_on(run_id: str) -> bool:
         try:
             house.equip(await house.engine.load(run_id))
-        except UsageError as error:
+        except InterlockError as error:  # one that is damaged must not keep the others from going on
             found.left[run_id] = error
             _log.warning("%s was not taken up and is left as it is. %s %s", run_id, error.says, error.do)
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,7 +108,7 @@ def _finished(run: Run, finished: RunFinished) -> TaskResult:
         output=finished.output,
         error=_told(failure) if failure else None,
         error_code=failure.code if failure else None,
-        hint=failure.do if failure else None,
+        hint=re.sub(r"\bID\b", run.run_id, failure.do) if failure else None,
         retryable=failure.retryable if failure else False,
         execution_time=finished.seconds,
         agent=finished.agent,

@@ -9,17 +9,17 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from interlock.errors import InterlockError, StoreFailed
 from interlock.platform.lookup import STORE
 from interlock.platform.settings import Settings
 from interlock.stores.ended import all_run_ids, ends_of
 from interlock.stores.sqlite_file import open_reader
+from interlock.tools.folders import remove, walk
 from interlock.tools.python import folder_name
 
 #: The folder of the code interpreter's files, in the home folder.
@@ -105,6 +105,8 @@ class Scratch:
         gone = []
         for one in leftovers:
             going = self.folder / f"{_GOING}{one.folder.name.removeprefix(_GOING)}"
+            if going != one.folder:
+                _delete(going)  # what a removal that was cut off has left
 
             def take(db: sqlite3.Connection, one: Leftover = one, going: Path = going) -> None:
                 since = ends_of(db, [one.run_id]).get(one.run_id, one.since)
@@ -115,7 +117,7 @@ class Scratch:
                 _move(one.folder, going)
             else:
                 change(take)
-            if going.exists():
+            if os.path.lexists(going):
                 _delete(going)
                 gone.append(one)
         return gone
@@ -146,11 +148,11 @@ class Scratch:
             os.utime(files)
             os.rename(files, target)
             coming.rmdir()
-        except (OSError, shutil.Error) as error:
+        except (OSError, shutil.Error, RecursionError) as error:
             _delete(coming)
             raise StoreFailed(
                 f"The files of {parent} cannot be copied for its fork.",
-                "See whether the disk is full.",
+                "See whether the disk is full, or folders are nested hundreds deep.",
                 detail=repr(error),
             ) from error
 
@@ -164,15 +166,14 @@ class Scratch:
 
 def size_of(folder: Path) -> int:
     """The bytes of all files below a folder; no symbolic link is followed."""
-    return sum(size for _, size in _files(folder))
+    return sum(_size(os.path.join(above, name)) for above, _, names in walk(folder) for name in names)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    for above, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(above, name)
-            with contextlib.suppress(OSError):
-                yield path, os.lstat(path).st_size
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:  # just gone
+        return 0
 
 
 def _changed(path: Path) -> float:
@@ -195,17 +196,5 @@ def _move(folder: Path, going: Path) -> None:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder, also where code has taken its own rights away."""
-
-    def open_up(_: Any, path: str, __: Any) -> None:
-        above = os.path.dirname(path)
-        for place in (above, path):
-            if stat.S_ISDIR(os.lstat(place).st_mode):
-                os.chmod(place, 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
-
-    with contextlib.suppress(OSError):
-        shutil.rmtree(folder, onerror=open_up)
+    with contextlib.suppress(OSError):  # what cannot be removed stays for the next time
+        remove(folder)

@@ -42,15 +42,20 @@ class Views(Parts):
         """Runs, newest first."""
         return await self._open().runs(query or Query())
 
-    async def watch(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+    async def watch(self, run_id: str, *, after: int = 0, resumed_at: int = 0) -> AsyncIterator[Event]:
         """A run's facts from the first one on and as they come, whoever drives it; ends with the run.
+
+        Args:
+            run_id: The run; a unique beginning of at least 6 characters is enough.
+            after: Facts up to this one are left out.
+            resumed_at: The last fact before a resume that is about to be written: a failure up to it is no end.
 
         Raises:
             NotFound: there is no such run.
         """
         from interlock.platform.watching import watch_run
 
-        async for event in watch_run(self._open(), await self.find(run_id), after):
+        async for event in watch_run(self._open(), await self.find(run_id), after, resumed_at=resumed_at):
             yield event
 
     def get_metrics(self) -> dict[str, Any]:

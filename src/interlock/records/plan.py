@@ -144,13 +144,25 @@ class Plan:
         raise UsageError(f"The plan has no step {step_id!r}.", code="usage.plan")
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON values; `plan_from_json` reads it back."""
+        """The plan as JSON values; `Plan.from_json` reads it back."""
         return {
             "task_description": self.task_description,
             "steps": [one.to_json() for one in self.steps],
             "metadata": json_copy(self.metadata),
             "created_at": self.created_at.astimezone(UTC).isoformat(),
         }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], tools: Sequence[Any] = ()) -> Plan:
+        """Read what `to_json` writes, or what a plan file says; `tools` stand beside those that the file lists.
+
+        Raises:
+            UsageError: code `usage.plan`: it is no plan, or one that cannot be carried out.
+        """
+        own = found.get("tools") if isinstance(found, Mapping) else None
+        if not isinstance(own, list):
+            return plan_from_json(found, tools)
+        return plan_from_json({name: found[name] for name in found if name != "tools"}, [*own, *tools])
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +290,19 @@ def faults_of(steps: Sequence[Step], most: int = MOST_STEPS) -> list[Fault]:
         for place, need in enumerate(one.dependencies)
         if need not in ids
     )
-    faults = [*twice, *(_depends_on_nothing(*one, ids) for one in islice(unknown, MOST_FAULTS))]
+    faults = [*twice, *_as_tries(steps, ids), *(_depends_on_nothing(*one, ids) for one in islice(unknown, MOST_FAULTS))]
     return faults[:MOST_FAULTS] or _cycle_in(steps)
+
+
+def _as_tries(steps: Sequence[Step], ids: set[str]) -> list[Fault]:
+    """Steps called as another step's second or third try is written down: their outcomes could not be told apart."""
+    found = []
+    for number, one in enumerate(steps):
+        base, mark, tried = one.id.rpartition("~")
+        if mark and tried.isdecimal() and base in ids:
+            says = f"{one.id!r} is what another try of {base!r} is called."
+            found.append(Fault(says, ("steps", number, "id"), "Give one of them another id."))
+    return found
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:

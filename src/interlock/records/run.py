@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
 from interlock.errors import StoreFailed
+from interlock.records.doubt import in_doubt
 from interlock.records.fact import (
     FROM_OUTSIDE,
     ApprovalUsed,
@@ -49,10 +50,6 @@ MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.BLOCKED: frozenset(),
     S.CANCELLED: frozenset(),
 }
-
-#: Codes of failures after which nobody knows whether the act happened.
-_UNKNOWN = "agent.timeout agent.connection tool.timeout run.cancelled step.in_doubt step.skipped"
-UNKNOWN_OUTCOME = frozenset(_UNKNOWN.split())
 
 #: What a run waits for (`RunWaiting.ref`) that was queued at the door because a limit had no room.
 QUEUED = "limit"
@@ -107,6 +104,8 @@ class StepRun:
     input: Any = None
     output: Any = None
     failure: Failure | None = None
+    #: Which try its newest failure ended; 0 where none was begun.
+    failed_at: int = 0
     again_at: float | None = None
     started_at: float = 0.0
     seconds: float = 0.0
@@ -309,7 +308,7 @@ def _apply_step(run: Run, fact: StepStarted | StepFinished | StepFailed, at: flo
     if isinstance(fact, StepFinished):
         step.status, step.output, step.failure = "finished", fact.output, None
     else:
-        step.failure, step.again_at = fact.failure, fact.again_at
+        step.failure, step.failed_at, step.again_at = fact.failure, fact.attempt, fact.again_at
         step.status = "failed" if fact.again_at is None else "retrying"
         if fact.again_at is None:
             run.gave_up = fact.path
@@ -384,12 +383,6 @@ def _begin_again(run: Run) -> None:
     run.rounds += 1
     run.finished, run.finished_at, run.cancel, run.let_in = None, None, None, False
     run.forgiven_seconds = run.active_seconds  # whoever tries again grants the task's whole timeout again
-
-
-def in_doubt(step: StepRun) -> bool:
-    """Whether nobody knows if a step happened that must not happen twice. Nobody may be at work on it."""
-    unknown = step.failure is None or step.failure.code in UNKNOWN_OUTCOME
-    return unknown and not step.repeatable and step.status != "finished"
 
 
 def worked_before(run: Run, at: float) -> float:

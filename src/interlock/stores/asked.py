@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interlock.errors import StoreFailed
 from interlock.records.fact import (
     ApprovalUsed,
     Fact,
@@ -20,6 +22,8 @@ from interlock.records.fact import (
 from interlock.records.question import question_of, take_answer
 from interlock.stores.encoding import decode
 from interlock.stores.journal import QuestionRow
+
+_log = logging.getLogger(__name__)
 
 #: No question shows this.
 _NOTHING = "-"
@@ -103,8 +107,18 @@ class Asked:
         self._db.execute(self._queries["question_moved"], moved)
 
 
-def question_row(row: Sequence[Any]) -> QuestionRow:
-    """A row of the table."""
+def question_rows(rows: Sequence[Sequence[Any]]) -> list[QuestionRow]:
+    """Rows of the table. One that is damaged is logged and left out: it must not hide what else waits for an answer."""
+    found = []
+    for row in rows:
+        try:
+            found.append(_question_row(row))
+        except (StoreFailed, ValueError, TypeError) as error:
+            _log.warning("store.corrupt run=%s question=%s error=%r", row[0], row[1], error)
+    return found
+
+
+def _question_row(row: Sequence[Any]) -> QuestionRow:
     run_id, question_id, path, state, user, allowed_by, asked_at, expires_at, body = row
     asked = decode(QuestionAsked.kind, body)
     assert isinstance(asked, QuestionAsked)

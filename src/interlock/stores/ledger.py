@@ -88,6 +88,10 @@ class Books:
         if self._run("holds_of_run", run_id).fetchone() is not None:
             self._holding.add(run_id)
 
+    def let_go(self, run_id: str) -> None:
+        """What a run that nobody drives any more was about has been committed; whoever goes on takes it up."""
+        self._holding.discard(run_id)
+
     def move(self, run_id: str, facts: Sequence[Fact], charge: Charge | None, now: float) -> list[Fact]:
         """Settle what these facts are the outcome of, then take what a charge asks for: all of it, or nothing is done.
 
@@ -142,7 +146,6 @@ class Books:
                 case RunFinished() if holding:
                     for (path,) in self._run("holds_of_run", run_id).fetchall():
                         self._close(run_id, path, None, None, now, notes)
-                    self._holding.discard(run_id)
                 case _:
                     continue
 

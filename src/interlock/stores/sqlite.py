@@ -21,7 +21,7 @@ from interlock.records.fact import Fact, Recorded
 from interlock.records.question import QuestionState
 from interlock.records.task import TaskStatus
 from interlock.records.veil import NO_VEIL, Veil
-from interlock.stores.asked import question_row
+from interlock.stores.asked import question_rows
 from interlock.stores.audit_chain import Auditor
 from interlock.stores.encoding import for_the_store, record
 from interlock.stores.journal import Claim, Grouping, Query, QuestionRow, RunRow
@@ -163,7 +163,7 @@ class SqliteJournal:
         """See `Journal.questions`."""
         sql, values = self._queries["questions"], (state, state, len(prefix), prefix, limit)
         rows = await self._ask(lambda db: db.execute(sql, values).fetchall())
-        return [question_row(row) for row in rows]
+        return question_rows(rows)
 
     async def accounts(self) -> list[AccountRow]:
         """See `Journal.accounts`."""

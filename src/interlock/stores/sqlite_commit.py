@@ -69,6 +69,18 @@ class GiveBack:
     owner: str
 
 
+class _HalfWritten(Exception):
+    """An append failed when some of it was in the transaction already: all of that must go, alone or with its group.
+
+    Args:
+        error: Why.
+    """
+
+    def __init__(self, error: InterlockError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(slots=True)
 class _Group:
     """What one transaction is about to write."""
@@ -134,8 +146,7 @@ class Ledger:
             if len(group) > 1:  # one of them cannot be stored (a number too large for a column): not the others' fault
                 self._undo(group, StoreFailed(""))
                 return [outcome for work in group for outcome in self.commit([work])]
-            known = explain(error, self._path) if isinstance(error, sqlite3.Error) else _unwritable(error)
-            return self._undo(group, known)
+            return self._undo(group, _why(error, self._path))
         self._remember(pending)
         self.on_commit()
         if audited:
@@ -156,6 +167,7 @@ class Ledger:
             if not row.driver:  # it waits or has ended: what nobody drives costs no memory
                 self._heads.pop(run_id, None)
                 self._asked.let_go(run_id)
+                self._books.let_go(run_id)
             else:
                 self._heads[run_id] = row
 
@@ -175,7 +187,9 @@ class Ledger:
                 case _:
                     return Outcome(work, work.ask(self._db))
         except InterlockError as error:
-            return Outcome(work, error=error)
+            if isinstance(work, Append | Take):  # they refuse before they change anything
+                return Outcome(work, error=error)
+            raise _HalfWritten(error) from error
 
     def _append(self, work: Append, pending: _Group) -> int:
         now = self._now()
@@ -197,12 +211,15 @@ class Ledger:
                 changed = advance(row, fact, now) or changed
         # Last of all that may refuse: what it moves is not taken back when a later check fails.
         notes = self._books.move(run_id, work.facts, work.charge, now)
-        for fact, body, outline in _with_notes(work, notes) if notes else _told(work):
-            seq += 1
-            pending.rows += (run_id, seq, now, fact.kind, body)
-            self._asked.note(run_id, row.user, fact, body, seq, now)
-            if self._audit is not None:
-                self._audit.add(outline, fact, body, row, seq, now)
+        try:
+            for fact, body, outline in _with_notes(work, notes) if notes else _told(work):
+                seq += 1
+                pending.rows += (run_id, seq, now, fact.kind, body)
+                self._asked.note(run_id, row.user, fact, body, seq, now)
+                if self._audit is not None:
+                    self._audit.add(outline, fact, body, row, seq, now)
+        except InterlockError as error:
+            raise _HalfWritten(error) from error
         row.seq = seq
         pending.heads[run_id] = row
         if changed:
@@ -273,5 +290,10 @@ def _with_notes(work: Append, notes: list[Fact]) -> list[_Told]:
     return [known.get(id(fact)) or (fact, encode(fact), None) for fact in in_order(work.facts, notes)]
 
 
-def _unwritable(error: Exception) -> StoreFailed:
+def _why(error: Exception, path: Path | None) -> InterlockError:
+    """What to tell whoever wanted to write something that cannot be written."""
+    if isinstance(error, _HalfWritten):
+        return error.error
+    if isinstance(error, sqlite3.Error):
+        return explain(error, path)
     return StoreFailed("The journal cannot hold this.", code="store.unwritable", detail=repr(error))

@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from interlock.tools.folders import walk
+
 
 class Guard:
     """Knows protected files and directories again under every name and hard link.
@@ -52,7 +54,7 @@ class Guard:
 
 
 def _below(directory: Path) -> Iterator[os.stat_result]:
-    for folder, _, names in os.walk(directory):
+    for folder, _, names in walk(directory):
         for name in names:
             one = _look(Path(folder, name))
             if one is not None:

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 from interlock.errors import ToolFailed, UsageError
 from interlock.records.verdict import Act, Permit
 from interlock.tools.child import Ended, run_child
+from interlock.tools.folders import remove, walk
 from interlock.tools.function import shortest
 from interlock.tools.sandbox import Level, Sandbox, strength
 from interlock.tools.signature import misfit, refuse_unknown
@@ -197,7 +197,8 @@ class PythonTool:
             yield str(folder)
         finally:
             if not run_id:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(remove, folder)
 
 
 def folder_name(run_id: str) -> str:
@@ -276,7 +277,7 @@ def _files_in(folder: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def _walk(folder: str) -> Iterator[tuple[str, int]]:
-    for above, folders, names in os.walk(folder):
+    for above, folders, names in walk(folder):
         folders.sort()
         for name in sorted(names):
             path = os.path.join(above, name)

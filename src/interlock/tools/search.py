@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.errors import ToolFailed, UsageError
+from interlock.tools.folders import walk
 from interlock.tools.function import FunctionTool
 from interlock.tools.protected import Guard
 from interlock.tools.result import clean
@@ -110,7 +111,7 @@ class FolderIndex:
     def _files(self) -> Iterator[tuple[str, str]]:
         """Files worth a look, with what tells whether they have changed. No symbolic link is followed."""
         count = 0
-        for folder, names, files in os.walk(self.root):
+        for folder, names, files in walk(self.root):
             names[:] = sorted(name for name in names if name not in SKIPPED)
             for name in sorted(files):
                 found = os.lstat(os.path.join(folder, name))
@@ -130,7 +131,7 @@ class FolderIndex:
             db.execute("INSERT INTO texts VALUES (?, ?)", (path, body))
 
     def _text(self, path: str) -> str:
-        """A file's text; nothing where it is binary or has just gone."""
+        """A file's text; nothing where it is binary, a PDF, or has just gone."""
         try:
             descriptor = os.open(self.root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -139,7 +140,8 @@ class FolderIndex:
             if self._guard.holds(os.fstat(descriptor)):
                 return ""
             content = file.read(MAX_FILE)
-        return "" if b"\0" in content else content.decode(errors="replace")
+        is_text = b"\0" not in content and not content.startswith(b"%PDF-")
+        return content.decode(errors="replace") if is_text else ""
 
 
 def _words(query: str) -> list[str]:

@@ -166,8 +166,8 @@ def _schema(
 ) -> dict[str, Any]:
     try:
         (reference,), components = msgspec.json.schema_components([form], ref_template="#/$defs/{name}")
-    except TypeError as error:
-        raise _unfit(name, f"a parameter has a type that JSON cannot carry ({error})") from error
+    except TypeError:
+        raise _unfit(name, _not_for_json(form)) from None
     own = components.pop(reference["$ref"].rsplit("/", 1)[1])
     for parameter, schema in own["properties"].items():
         if parameter in documented:
@@ -176,6 +176,17 @@ def _schema(
             schema["default"] = msgspec.to_builtins(defaults[parameter])
     found = {key: own[key] for key in ("type", "properties", "required")} | {"additionalProperties": False}
     return found | ({"$defs": components} if components else {})
+
+
+def _not_for_json(form: type[msgspec.Struct]) -> str:
+    """Which parameter has a type that JSON cannot carry; a default says so by `| UnsetType`, which is ours."""
+    for field in msgspec.structs.fields(form):
+        try:
+            msgspec.json.schema_components([field.type])
+        except TypeError:
+            told = getattr(field.type, "__name__", str(field.type).removesuffix(" | msgspec.UnsetType"))
+            return f"the parameter {field.name!r} has the type {told}, which JSON cannot carry"
+    return "its parameters have types that JSON cannot carry together"
 
 
 def _is_plain(default: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from interlock.errors import ToolFailed
+from interlock.tools.folders import remove
 from interlock.tools.sandbox.launch import LEVELS, Command, Level, Start, limits_of, walled
 from interlock.tools.sandbox.probe import why_unavailable
 from interlock.tools.sandbox.programs import executables
@@ -162,4 +162,5 @@ async def _remove(private: str) -> None:
     try:
         os.rmdir(private)  # as a rule nothing was left there
     except OSError:
-        await asyncio.to_thread(shutil.rmtree, private, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove, private)
