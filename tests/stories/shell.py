@@ -71,18 +71,7 @@ class Shell:
 
     def at_terminal(self, *words: str, width: int = 100) -> str:
         """What a person at a terminal sees of a command, with all its control sequences."""
-        near, far = pty.openpty()
-        fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "interlock", *words],
-            cwd=self.folder,
-            env={**self.env, "TERM": "xterm-256color"},
-            stdin=far,
-            stdout=far,
-            stderr=far,
-            start_new_session=True,
-        )
-        os.close(far)
+        process, near = self.open_terminal(*words, term="xterm-256color", width=width)
         seen = b""
         with contextlib.suppress(OSError):  # the terminal is gone when the command has ended
             while piece := os.read(near, 65536):
@@ -90,6 +79,32 @@ class Shell:
         os.close(near)
         process.wait(PATIENCE)
         return seen.decode()
+
+    def open_terminal(
+        self, *words: str, term: str = "xterm", width: int = 0, out: int | None = None
+    ) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a command at a terminal; gives the person's end of it, to be read, written and closed.
+
+        Args:
+            words: The command.
+            term: What kind of terminal.
+            width: Its columns; 0 leaves them unknown.
+            out: Where the output goes instead.
+        """
+        near, far = pty.openpty()
+        if width:
+            fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "interlock", *words],
+            cwd=self.folder,
+            env={**self.env, "TERM": term},
+            stdin=far,
+            stdout=far if out is None else out,
+            stderr=far,
+            start_new_session=True,
+        )
+        os.close(far)
+        return process, near
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a command and leave it running."""

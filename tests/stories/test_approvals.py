@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import subprocess
 import sys
 import time
@@ -202,17 +201,7 @@ def test_a_plan_whose_tools_are_elsewhere_is_not_said_to_go_on_by_itself(served:
 
 def at_terminal(shell: Shell, words: list[str], answers: list[tuple[bytes, bytes]]) -> tuple[int, str]:
     """A person at a terminal, who types an answer once its question is seen. Gives the exit code and what was seen."""
-    near, far = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "interlock", *words],
-        cwd=shell.folder,
-        env={**shell.env, "TERM": "xterm"},
-        stdin=far,
-        stdout=far,
-        stderr=far,
-        start_new_session=True,
-    )
-    os.close(far)
+    process, near = shell.open_terminal(*words)
     seen, late = b"", time.monotonic() + PATIENCE
     with contextlib.suppress(OSError):  # the terminal is gone when the command has ended
         while piece := os.read(near, 65536):
@@ -240,17 +229,7 @@ def test_at_a_terminal_a_no_takes_a_reason(asks: Shell) -> None:
 
 
 def test_what_is_answered_from_a_second_terminal_closes_the_question_in_the_first(asks: Shell) -> None:
-    near, far = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "interlock", "run", "start", "Make it", "--run-id", "run-made"],
-        cwd=asks.folder,
-        env={**asks.env, "TERM": "xterm"},
-        stdin=far,
-        stdout=subprocess.PIPE,
-        stderr=far,
-        start_new_session=True,
-    )
-    os.close(far)
+    process, near = asks.open_terminal("run", "start", "Make it", "--run-id", "run-made", out=subprocess.PIPE)
     seen = b""
     while b"[a] allow once" not in seen:
         seen += os.read(near, 65536)

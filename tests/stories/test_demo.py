@@ -6,11 +6,8 @@ import asyncio
 import contextlib
 import gzip
 import os
-import pty
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +129,7 @@ def test_at_a_terminal_the_demo_asks_whoever_sits_there(shell: Shell) -> None:
 
 def test_a_second_terminal_answers_what_the_demo_asks(shell: Shell) -> None:
     shell.env["HOME"] = str(shell.folder)
-    near, far = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "interlock", "demo", "--fast"],
-        cwd=shell.folder,
-        env={**shell.env, "TERM": "xterm"},
-        stdin=far,
-        stdout=far,
-        stderr=far,
-        start_new_session=True,
-    )
-    os.close(far)
+    process, near = shell.open_terminal("demo", "--fast")
     seen = b""
     while b"[a] allow once" not in seen:
         seen += os.read(near, 65536)

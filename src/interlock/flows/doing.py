@@ -201,7 +201,9 @@ class _Filling:
         if isinstance(value, str):
             whole = _REFERENCE.fullmatch(value)
             if whole is not None and whole[1] == "$":
-                return self._part(whole)
+                part = _part(self.inputs, whole)
+                self._counted(_as_text(part))
+                return part
             return _REFERENCE.sub(self._in_text, value)
         if isinstance(value, Mapping):
             return {key: self.value(below) for key, below in value.items()}
@@ -211,18 +213,19 @@ class _Filling:
 
     def _in_text(self, found: re.Match[str]) -> str:
         dollars = "$" * (len(found[1]) // 2)
-        return dollars + (_as_text(self._part(found)) if _is_reference(found) else found[0].lstrip("$"))
+        if not _is_reference(found):
+            return dollars + found[0].lstrip("$")
+        return dollars + self._counted(_as_text(_part(self.inputs, found)))
 
-    def _part(self, found: re.Match[str]) -> Any:
-        part = _part(self.inputs, found)
-        self.left -= len(_as_text(part))
+    def _counted(self, text: str) -> str:
+        self.left -= len(text)
         if self.left < 0:  # a few letters in a plan stand for megabytes, as often as they are written
             raise ToolFailed(
                 f"The outputs that this step refers to have more than {MOST_FILLED:,} characters together.",
                 "Let the steps write files and return their names.",
                 code="tool.arguments",
             )
-        return part
+        return text
 
 
 def _is_reference(found: re.Match[str]) -> bool:

@@ -41,7 +41,7 @@ class Doubt:
 
     def says(self) -> str:
         """What is not known, and what to do about it, for whoever reads the result of the step."""
-        again = shlex.join(["interlock", *answer_words(self.run_id, self.step, self.tools_from, "repeat")])
+        again = command_line(*answer_words(self.run_id, self.step, self.tools_from, "repeat"))
         return (
             f"{self.question.says} Look whether it did: `{again}` does it again, `--skip {shlex.quote(self.step)}` "
             f"takes it for failed. In Python: execute(plan, run_id={self.run_id!r}, resume=True, "
@@ -123,6 +123,16 @@ def options_for(tools_from: Sequence[str]) -> list[str]:
     return [word for one in tools_from for word in ("--tools", one)]
 
 
+def command_line(*words: str) -> str:
+    """These words as they are typed."""
+    return shlex.join(["interlock", *words])
+
+
+def go_on_with(run: Run) -> str:
+    """The command line that has a run go on, with the tools it was begun with."""
+    return command_line("run", "resume", run.run_id, *options_for(tools_of(run)))
+
+
 def _checked(answer: object) -> str:
     if answer not in ANSWERS:
         says = f"in_doubt is 'repeat' or 'skip', for all or for each step, not {answer!r:.60}."
@@ -131,7 +141,7 @@ def _checked(answer: object) -> str:
 
 
 def _not_in_doubt(run: Run, name: str, doubts: list[Doubt]) -> UsageError:
-    go_on = shlex.join(["interlock", "run", "resume", run.run_id, *options_for(tools_of(run))])
+    go_on = go_on_with(run)
     for question in run.questions.values():
         if question.about == "in_doubt" and question.answer and doubt_about(run, question).goes_by(name):
             says = f"{name} of {run.run_id} is not in doubt any more: {question.by} said {question.answer}."

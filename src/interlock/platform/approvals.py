@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import shlex
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from interlock.errors import Conflict, InterlockError, NotFound, Refused, UsageError
-from interlock.flows.doubts import ANSWERS
+from interlock.flows.doubts import ANSWERS, command_line
 from interlock.governance.access import AccessRules
 from interlock.platform.approval import Approval, approval_in, approval_of, approval_of_row
 from interlock.platform.approval_links import Link, LinkSigner
@@ -286,9 +285,7 @@ class Approvals:
             )
 
 
-def not_for_approval(
-    asked: Approval, command: Callable[..., str] = lambda *words: shlex.join(["interlock", *words])
-) -> UsageError:
+def not_for_approval(asked: Approval, command: Callable[..., str] = command_line) -> UsageError:
     """Why a step in doubt is neither allowed nor denied, with the two answers there are.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 from interlock.agents.agent import BenchAgent
 from interlock.errors import AuthenticationError, ToolFailed, UsageError
 from interlock.flows.doing import step_doer
-from interlock.flows.doubts import options_for, tools_of
+from interlock.flows.doubts import go_on_with, options_for, tools_of
 from interlock.flows.native import do_natively
 from interlock.flows.plan import StepDoer, Work, paths_of, plan_of
 from interlock.flows.planning import WANTED
@@ -121,8 +121,7 @@ def lend_again(registry: Registry, settings: Settings, run: Run, tools: Sequence
     except UsageError as error:
         options = options_for(tools_of(run))
         if options:
-            again = shlex.join(["interlock", "run", "resume", run.run_id, *options])
-            error.do = f"It was begun with {shlex.join(options)}: `{again}`. {error.do}"
+            error.do = f"It was begun with {shlex.join(options)}: `{go_on_with(run)}`. {error.do}"
         raise
 
 
